@@ -1,0 +1,199 @@
+"""The vocabulary that every layer shares: frozen containers of tensors, and the letters of their axes.
+
+Dimension key:
+    B patients          T visits of a patient     S samples present        R rows of all samples, end to end
+    F features of a row K tokens of a sample      M tokens of a visit      D model width
+    O outputs of a head Q prediction times        C classes
+
+Conventions that are never inverted: `event` is True when it happened, `mask` is True when the entry is real,
+`risk` is higher when the outlook is worse. Days count from day 0, the start of treatment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+Container = TypeVar("Container", bound="TensorContainer")
+
+
+def _moved(value: object, device: torch.device | str, non_blocking: bool) -> object:
+    if isinstance(value, Tensor | TensorContainer):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, Mapping):
+        return {key: _moved(item, device, non_blocking) for key, item in value.items()}
+    return value
+
+
+class TensorContainer:
+    """Gives a frozen dataclass the `.to(device)` that Lightning asks of a batch."""
+
+    def to(self: Container, device: torch.device | str, non_blocking: bool = False) -> Container:
+        """Return a copy whose tensors, also nested ones, lie on `device`."""
+        moved = {f.name: _moved(getattr(self, f.name), device, non_blocking) for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Outcome(TensorContainer):
+    """Time to one endpoint, seen from every visit.
+
+    Attributes:
+        duration: Days from the visit to the event or to the end of follow-up; 1 where not at risk.
+        event: True where the endpoint was reached.
+        at_risk: True where the visit is real, the outcome is known and lies after the visit.
+    """
+
+    duration: Float[Tensor, "B T"]
+    event: Bool[Tensor, "B T"]
+    at_risk: Bool[Tensor, "B T"]
+
+
+@dataclass(frozen=True)
+class Response(TensorContainer):
+    """Class of response at every visit that precedes its assessment.
+
+    Attributes:
+        label: Class index (binary: 1 = objective response); 0 where not known.
+        known: True where the visit is real, the label was assessed, and the assessment lies after the visit.
+    """
+
+    label: Int[Tensor, "B T"]
+    known: Bool[Tensor, "B T"]
+
+
+@dataclass(frozen=True)
+class Samples(TensorContainer):
+    """All samples of one modality in a batch, laid end to end without padding.
+
+    Attributes:
+        rows: Features of every row (a variant, a patch, or the one row of a vector assay).
+        offsets: S + 1 edges; sample s holds rows `offsets[s]:offsets[s + 1]`, and may hold none (a MAF without variants).
+        slot: Place of the sample, patient index * T + visit index; strictly increasing.
+    """
+
+    rows: Float[Tensor, "R F"]
+    offsets: Int[Tensor, " edges"]
+    slot: Int[Tensor, " S"]
+
+    @property
+    def sample_of_row(self) -> Int[Tensor, " R"]:
+        """Index of the sample that each row belongs to."""
+        counts = self.offsets[1:] - self.offsets[:-1]
+        return torch.repeat_interleave(torch.arange(counts.numel(), device=counts.device), counts)
+
+
+@dataclass(frozen=True)
+class PatientBatch(TensorContainer):
+    """What a model sees of some patients, and what it is to predict.
+
+    Attributes:
+        patient_ids: One id per patient.
+        day: Day of each visit; visits are in order of time and padded at the end with the last day.
+        visit_mask: True where the visit is real.
+        samples: Samples by modality; a modality that no patient of the batch has may hold zero samples.
+        targets: Outcome or response by task name.
+    """
+
+    patient_ids: tuple[str, ...]
+    day: Float[Tensor, "B T"]
+    visit_mask: Bool[Tensor, "B T"]
+    samples: Mapping[str, Samples]
+    targets: Mapping[str, Outcome | Response]
+
+    @property
+    def num_patients(self) -> int:
+        return self.visit_mask.shape[0]
+
+    @property
+    def num_visits(self) -> int:
+        return self.visit_mask.shape[1]
+
+
+@dataclass(frozen=True)
+class Tokens(TensorContainer):
+    """Tokens of all modalities placed on (patient, visit).
+
+    Attributes:
+        values: Embeddings; zero where masked.
+        mask: True where the token comes from a sample that exists.
+        modality: Index of the modality of each token column.
+    """
+
+    values: Float[Tensor, "B T M D"]
+    mask: Bool[Tensor, "B T M"]
+    modality: Int[Tensor, " M"]
+
+
+@dataclass(frozen=True)
+class SurvivalPrediction(TensorContainer):
+    """Risk and survival curve at every visit.
+
+    Attributes:
+        risk: Higher is worse; comparable between patients and visits.
+        survival: Probability of no event by `times` days after the visit.
+        times: Days after the visit, increasing.
+    """
+
+    risk: Float[Tensor, "B T"]
+    survival: Float[Tensor, "B T Q"]
+    times: Float[Tensor, " Q"]
+
+
+@dataclass(frozen=True)
+class ResponsePrediction(TensorContainer):
+    """Probability of every response class at every visit."""
+
+    probability: Float[Tensor, "B T C"]
+
+
+@dataclass(frozen=True)
+class VisitTable:
+    """What a plain statistical model sees: one row per patient and visit, with the last value known by that day.
+
+    N rows, sorted by patient and visit; P columns.
+
+    Attributes:
+        patient_ids: Patient of each row, "N".
+        visit: Visit number of each row, 0 = baseline, "N".
+        day: Day of the visit, "N".
+        features: Last value known by the visit, NaN where the assay was never measured by then, "N P".
+        feature_names: `<modality>:<feature>` of each column.
+        modality: Modality of each column.
+        outcomes: Per endpoint, what `Outcome` holds, "N" each.
+        responses: Per response task, what `Response` holds, "N" each.
+    """
+
+    patient_ids: NDArray[np.str_]
+    visit: NDArray[np.int64]
+    day: NDArray[np.float64]
+    features: NDArray[np.float64]
+    feature_names: tuple[str, ...]
+    modality: tuple[str, ...]
+    outcomes: "Mapping[str, VisitOutcome]"
+    responses: "Mapping[str, VisitResponse]"
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+
+@dataclass(frozen=True)
+class VisitOutcome:
+    """Time to one endpoint from every row of a `VisitTable`; see `Outcome`."""
+
+    duration: NDArray[np.float64]
+    event: NDArray[np.bool_]
+    at_risk: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class VisitResponse:
+    """Class of response for every row of a `VisitTable`; see `Response`."""
+
+    label: NDArray[np.int64]
+    known: NDArray[np.bool_]
