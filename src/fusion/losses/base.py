@@ -1,0 +1,73 @@
+"""The contract of a loss: how an outcome is modelled, its training loss and its decoding in one object.
+
+Dimension key: B patients, T visits, O outputs of the head, Q prediction times, C classes.
+"""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fusion.types import Outcome, Response, ResponsePrediction, SurvivalPrediction
+
+
+class SurvivalLoss(nn.Module, ABC):
+    """One way to model a time to event, seen from every visit.
+
+    The life of an object: `prepare` on the training part, `forward` while training, `calibrate` on the training part
+    once the model is trained, then `predict`. All that is learned lies in buffers of fixed shape, so that a fresh
+    object takes it over with `load_state_dict`.
+
+    Attributes:
+        num_outputs: Width of the head.
+    """
+
+    num_outputs: int
+
+    @abstractmethod
+    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
+        """Learn from the outcomes of the training part what the loss needs, e.g. the cuts of discrete time."""
+
+    @abstractmethod
+    def forward(
+        self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
+    ) -> Float[Tensor, ""]:
+        """Loss over the visits at risk, each with its weight; a zero connected to the graph where there is none."""
+
+    @abstractmethod
+    def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
+        """Learn from the trained model's outputs on the training part what the decoding needs."""
+
+    @abstractmethod
+    def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
+        """Risk and survival curve at every visit."""
+
+
+class ResponseLoss(nn.Module, ABC):
+    """One way to model a class of response at every visit before its assessment; lives like `SurvivalLoss`.
+
+    Attributes:
+        num_outputs: Width of the head.
+        num_classes: Classes that it predicts, from worst to best.
+    """
+
+    num_outputs: int
+    num_classes: int
+
+    @abstractmethod
+    def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:
+        """Learn from the labels of the training part what the loss needs."""
+
+    @abstractmethod
+    def forward(
+        self, outputs: Float[Tensor, "B T O"], response: Response, weight: Float[Tensor, "B T"]
+    ) -> Float[Tensor, ""]:
+        """Loss over the visits whose label is known; a zero connected to the graph where there is none."""
+
+    @abstractmethod
+    def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:
+        """Learn from the trained model's outputs on the training part what the decoding needs."""
+
+    @abstractmethod
+    def predict(self, outputs: Float[Tensor, "B T O"]) -> ResponsePrediction:
+        """Probability of every class at every visit."""
