@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
@@ -17,6 +18,11 @@ class PackedRows:
 
     rows: NDArray[np.float32]  # "R F"
     offsets: NDArray[np.int64]  # "S+1"
+
+    @classmethod
+    def one_each(cls, rows: NDArray[np.floating[Any]]) -> "PackedRows":
+        """One row per sample: what a vector assay packs."""
+        return cls(rows=rows.astype(np.float32), offsets=np.arange(len(rows) + 1, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,11 @@ class Modality(ABC):
         name: Name in the config, unique in a run (`plasma_methylation`).
         assay: The value of `modality` in samples.csv that it reads (`methylation`).
         specimen: Only samples of this specimen (`plasma`), or None for all.
+        is_set: A sample is a set of rows, so that two samples of one visit are laid together; of two vectors the
+            later one counts.
     """
+
+    is_set = False
 
     def __init__(self, name: str, assay: str | None = None, specimen: str | None = None) -> None:
         self.name = name
@@ -48,6 +58,20 @@ class Modality(ABC):
     def sample_ids(self, cohort: Cohort) -> list[str]:
         """Ids of the samples that this modality reads, in the order of `cohort.samples`."""
         return list(cohort.samples_of(self.assay, self.specimen).index)
+
+    def placement(self, cohort: Cohort) -> pd.DataFrame:
+        """Where each sample belongs: `sample_id`, `patient_id`, `visit`, in the order of `sample_ids`."""
+        samples = cohort.samples.loc[self.sample_ids(cohort), ["patient_id", "visit"]]
+        return samples.rename_axis("sample_id").reset_index()
+
+    def training_ids(self, sample_ids: Sequence[str]) -> list[str]:
+        """The samples to fit on, in an order of their own so that the fit does not depend on the caller's."""
+        if not sample_ids:
+            raise ValueError(
+                f"{self.name}: no patient of this training part has a sample; "
+                f"take {self.name!r} out of `modality`, or use fewer folds"
+            )
+        return sorted(sample_ids)
 
     @abstractmethod
     def load(self, cohort: Cohort) -> Any:
@@ -70,6 +94,11 @@ class Modality(ABC):
     def num_features(self) -> int:
         """Width of a row, known after `fit`."""
         return len(self.feature_names)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Keyword arguments that an encoder of these rows is built with, known after `fit`."""
+        return {"num_features": self.num_features}
 
     @abstractmethod
     def summarise(self, table: Any, sample_ids: Sequence[str]) -> NDArray[np.float32]:

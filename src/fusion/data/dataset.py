@@ -1,0 +1,145 @@
+"""From a cohort and fitted modalities to tensors: all patients packed once, then any of them picked as a batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from fusion.data.cohort import Cohort
+from fusion.data.modalities.base import Modality
+from fusion.data.targets import visit_outcomes, visit_responses
+from fusion.types import Outcome, PatientBatch, Response, Samples
+
+#: Task whose target is the class of response; every other task is the endpoint of its own name.
+RESPONSE = "response"
+
+
+@dataclass(frozen=True)
+class Assay:
+    """A modality beside its raw table of one cohort."""
+
+    modality: Modality
+    table: Any
+
+
+def load_assays(cohort: Cohort, modalities: Mapping[str, Modality]) -> dict[str, Assay]:
+    """Read the raw table of every modality once."""
+    return {name: Assay(modality, modality.load(cohort)) for name, modality in modalities.items()}
+
+
+def fit_assays(cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str]) -> None:
+    """Fit the preprocessing of every modality on the samples of these patients, and on no other."""
+    for assay in assays.values():
+        placement = assay.modality.placement(cohort)
+        mine = placement[placement["patient_id"].isin(set(patient_ids))]
+        if mine.empty:
+            raise ValueError(
+                f"no training patient has a sample of modality {assay.modality.name!r}; "
+                f"leave it out: modality=[...] without {assay.modality.name}"
+            )
+        assay.modality.fit(assay.table, list(mine["sample_id"]))
+
+
+def pack_cohort(
+    cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str], tasks: Sequence[str] = ()
+) -> PatientBatch:
+    """Lay the visits, samples and targets of some patients out as one batch.
+
+    Args:
+        cohort: Where the patients are.
+        assays: Fitted modalities with the tables of this cohort.
+        patient_ids: Patients, in the order of the batch.
+        tasks: Endpoints, and `response`, to give targets for; none for patients whose outcome is not known.
+    """
+    patient_ids = tuple(patient_ids)
+    row = pd.Series(np.arange(len(patient_ids)), index=list(patient_ids))
+    visits = cohort.visits[cohort.visits["patient_id"].isin(row.index)]
+    patient_V = row.loc[visits["patient_id"]].to_numpy()
+    visit_V = visits["visit"].to_numpy()
+    shape = (len(patient_ids), int(visit_V.max()) + 1 if len(visits) else 1)
+
+    mask = np.zeros(shape, dtype=bool)
+    mask[patient_V, visit_V] = True
+    day = np.full(shape, -np.inf)
+    day[patient_V, visit_V] = visits["day"].to_numpy()
+    day = np.maximum.accumulate(day, axis=1)
+
+    def spread(values: np.ndarray, fill: float) -> Tensor:
+        full = np.full(shape, fill, dtype=values.dtype)
+        full[patient_V, visit_V] = values
+        return torch.from_numpy(full.astype(np.float32) if full.dtype == np.float64 else full)
+
+    targets: dict[str, Outcome | Response] = {}
+    for task in tasks:
+        if task == RESPONSE:
+            response = visit_responses(cohort, visits)
+            targets[task] = Response(label=spread(response.label, 0), known=spread(response.known, False))
+        else:
+            outcome = visit_outcomes(cohort, task, visits)
+            targets[task] = Outcome(
+                duration=spread(outcome.duration, 1.0),
+                event=spread(outcome.event, False),
+                at_risk=spread(outcome.at_risk, False),
+            )
+    return PatientBatch(
+        patient_ids=patient_ids,
+        day=torch.from_numpy(day.astype(np.float32)),
+        visit_mask=torch.from_numpy(mask),
+        samples={name: _pack_samples(cohort, assay, row, shape[1]) for name, assay in assays.items()},
+        targets=targets,
+    )
+
+
+def _pack_samples(cohort: Cohort, assay: Assay, row: pd.Series, num_visits: int) -> Samples:
+    """Rows of all samples of an assay, in order of their slots.
+
+    Two samples of one assay at one visit: bags and sets are laid together, of vectors the last one counts.
+    """
+    placement = assay.modality.placement(cohort)
+    placement = placement[placement["patient_id"].isin(row.index)]
+    slot = row.loc[placement["patient_id"]].to_numpy() * num_visits + placement["visit"].to_numpy()
+    order = np.argsort(slot, kind="stable")
+    slot, sample_ids = slot[order], placement["sample_id"].to_numpy(copy=True)[order]
+    if not assay.modality.is_set:
+        last = np.append(slot[1:] != slot[:-1], True) if len(slot) else np.zeros(0, dtype=bool)
+        slot, sample_ids = slot[last], sample_ids[last]
+    packed = assay.modality.transform(assay.table, list(sample_ids))
+    slots, first = np.unique(slot, return_index=True)
+    return Samples(
+        rows=torch.from_numpy(np.ascontiguousarray(packed.rows, dtype=np.float32)),
+        offsets=torch.from_numpy(np.append(packed.offsets[first], packed.offsets[-1]).astype(np.int64)),
+        slot=torch.from_numpy(slots.astype(np.int64)),
+    )
+
+
+def select_patients(batch: PatientBatch, chosen: Int[Tensor, " P"]) -> PatientBatch:
+    """Pick patients of a batch, in the order of `chosen`; rows of the others are not copied."""
+    num_visits = batch.num_visits
+    place = torch.full((batch.num_patients,), -1, dtype=torch.long)
+    place[chosen] = torch.arange(chosen.numel())
+    return PatientBatch(
+        patient_ids=tuple(batch.patient_ids[i] for i in chosen.tolist()),
+        day=batch.day[chosen],
+        visit_mask=batch.visit_mask[chosen],
+        samples={name: _select_samples(samples, place, num_visits) for name, samples in batch.samples.items()},
+        targets={
+            task: type(target)(**{name: value[chosen] for name, value in vars(target).items()})
+            for task, target in batch.targets.items()
+        },
+    )
+
+
+def _select_samples(samples: Samples, place: Int[Tensor, " B"], num_visits: int) -> Samples:
+    patient = place[samples.slot // num_visits]
+    slot = patient * num_visits + samples.slot % num_visits
+    kept = torch.nonzero(patient >= 0).squeeze(1)
+    kept = kept[torch.argsort(slot[kept])]
+    start, count = samples.offsets[:-1][kept], (samples.offsets[1:] - samples.offsets[:-1])[kept]
+    offsets = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    row = torch.arange(int(offsets[-1])) + torch.repeat_interleave(start - offsets[:-1], count)
+    return Samples(rows=samples.rows[row], offsets=offsets, slot=slot[kept])
