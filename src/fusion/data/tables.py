@@ -1,0 +1,413 @@
+"""Reads the tables and matrices of a cohort folder, whatever their suffix, as they stand: nothing is judged here."""
+
+import csv
+import gzip
+import io
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fusion.data.problems import CohortError, Problem, fold
+
+TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+SUFFIXES = (".parquet", *TEXT_SUFFIXES)
+MAF_SUFFIXES = (".maf", ".maf.gz")
+ANNDATA_SUFFIXES = (".h5ad", ".h5mu")
+
+#: Spellings of "not known". "None" is missing from the list on purpose: it is an answer in many a clinical table.
+BLANKS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A", "<NA>")
+
+#: Read as text even where every value looks like a number: "007" is an id and "1" may be a site.
+TEXT_COLUMNS = frozenset(
+    ("patient_id", "sample_id", "lesion_id", "gene", "region", "modality", "specimen")
+    + ("batch", "site", "stage", "sex", "response", "analyte", "unit")
+)
+
+#: First column of a matrix by assay; an assay not named here may call it what it likes.
+FEATURE_COLUMN = {"expression": "gene", "methylation": "region", "methylation_coverage": "region"}
+
+MAF_REQUIRED = ("Hugo_Symbol", "Variant_Classification", "Tumor_Sample_Barcode")
+MAF_COUNTS = ("t_depth", "t_ref_count", "t_alt_count", "n_depth", "n_ref_count", "n_alt_count")
+MAF_COLUMNS = (
+    *MAF_REQUIRED,
+    *("Chromosome", "Start_Position", "End_Position", "Variant_Type"),
+    *("Reference_Allele", "Tumor_Seq_Allele1", "Tumor_Seq_Allele2", "HGVSp_Short", "FILTER"),
+    *MAF_COUNTS,
+)
+#: Layer of an AnnData, or modality of a MuData, that holds the reads behind each beta value.
+COVERAGE_LAYER = "n_total"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A vector assay: one row of features per sample.
+
+    Attributes:
+        values: Samples x features, NaN where blank.
+        sample_ids: Id of each row.
+        features: Gene or region of each column.
+    """
+
+    values: NDArray[np.float32]
+    sample_ids: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+def unreadable(path: Path, found: str, remedy: str) -> CohortError:
+    """The error for a file that cannot be read at all."""
+    return CohortError([Problem(path.name, "", "", found, remedy)])
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix with its `.gz`, in lower case: `.tsv.gz` of `a.b.tsv.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
+
+
+def find_tables(folder: Path, stem: str) -> list[Path]:
+    """Every file that could be this table: the right one, and those that compete with it."""
+    suffixes = (*MAF_SUFFIXES, *SUFFIXES) if stem == "variants" else (*SUFFIXES, *ANNDATA_SUFFIXES)
+    found = [folder / f"{stem}{suffix}" for suffix in suffixes if (folder / f"{stem}{suffix}").is_file()]
+    if stem in FEATURE_COLUMN:
+        shared = [path for path in sorted(folder.glob("*.h5mu")) if path not in found]
+        if stem == "methylation_coverage":
+            shared += [path for path in [folder / "methylation.h5ad"] if path.is_file()]
+        found = [path for path in found if suffix_of(path) != ".h5mu" or holds(path, stem)]
+        found += [path for path in shared if holds(path, stem)]
+    return found
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """The file of a table or matrix by any supported suffix, e.g. `find_table(folder, "expression")`, or None.
+
+    A `.h5mu` file of any name serves each of the assays that it holds.
+    """
+    found = find_tables(folder, stem)
+    return found[0] if found else None
+
+
+def holds(path: Path, assay: str) -> bool:
+    """Whether an h5ad or h5mu file holds an assay; told from its structure alone, without anndata."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if suffix_of(path) == ".h5ad":
+                return assay != "methylation_coverage" or f"layers/{COVERAGE_LAYER}" in file
+            if assay == "methylation_coverage" and f"mod/methylation/layers/{COVERAGE_LAYER}" in file:
+                return True
+            return f"mod/{assay}" in file
+    except Exception:  # libhdf5 raises many kinds; a broken file is reported under its own name when it is read
+        return path.name.startswith(f"{assay}.")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table by its suffix: ids and labels as text, numbers as numbers, blanks as missing.
+
+    Raises:
+        CohortError: The file is empty, not UTF-8, ragged, corrupt, or names a column twice.
+    """
+    if suffix_of(path) == ".parquet":
+        return _read_parquet(path)
+    return _read_text(path, text=TEXT_COLUMNS)
+
+
+def read_matrix(path: Path, assay: str) -> Matrix:
+    """Read a feature x sample table, or the samples x features of an AnnData or MuData, as samples x features.
+
+    Raises:
+        CohortError: As `read_table`; the first column is not named as the contract asks; a cell is no number; or
+            anndata is needed and not installed.
+    """
+    matrix, problems = parse_matrix(path, assay)
+    if problems:
+        raise CohortError(problems)
+    return matrix
+
+
+def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
+    """As `read_matrix`, but cells that are no number become NaN and are listed."""
+    if suffix_of(path) in ANNDATA_SUFFIXES:
+        return _read_anndata(path, assay), []
+    wanted = FEATURE_COLUMN.get(assay)
+    if suffix_of(path) == ".parquet":
+        table = _read_parquet(path)
+        if table.index.name is not None:  # pandas writes a named index where others write a first column
+            table = table.reset_index()
+    else:
+        table = _read_text(path, text=TEXT_COLUMNS, first_is_text=True)
+    if table.shape[1] == 0 or (wanted is not None and table.columns[0] != wanted):
+        first = repr(str(table.columns[0])) if table.shape[1] else "no column"
+        remedy = f"name the first column {wanted or 'feature'}; the others are sample_ids"
+        raise CohortError([Problem(path.name, "", wanted or "", f"{first} as first column", remedy)])
+    names = table.iloc[:, 0]
+    features = tuple("" if pd.isna(name) else str(name) for name in names)
+    sample_ids = tuple(str(column) for column in table.columns[1:])
+    columns, problems = [], []
+    for i, sample in enumerate(sample_ids):
+        numbers, bad = to_numbers(table.iloc[:, i + 1])
+        columns.append(numbers.astype(np.float32))
+        if bad.any():
+            rows = np.flatnonzero(bad)
+            where = [f"{features[row] or f'row {row + 1}'}" for row in rows[:8]]
+            found = [str(table.iloc[row, i + 1]) for row in rows[:8]]
+            remedy = "write a plain number (decimal point, no unit) or leave the cell blank"
+            problems += fold(path.name, where, sample, found, remedy, total=len(rows))
+    values = np.stack(columns) if columns else np.empty((0, len(features)), dtype=np.float32)
+    return Matrix(np.ascontiguousarray(values), sample_ids, features), problems
+
+
+def read_maf(path: Path) -> pd.DataFrame:
+    """Read the variants of all samples: comment lines skipped, headers of any case given the GDC spelling.
+
+    Columns beyond `MAF_COLUMNS` are not read. Every row is kept; `passed_filter` tells those that count.
+
+    Raises:
+        CohortError: As `read_table`, or a required column is missing, or a count is no number.
+    """
+    maf, problems = parse_maf(path)
+    if problems:
+        raise CohortError(problems)
+    return maf
+
+
+def parse_maf(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """As `read_maf`, but counts that are no number become NaN and are listed."""
+    spelling = {name.lower(): name for name in MAF_COLUMNS}
+    if suffix_of(path) == ".parquet":
+        maf = _read_parquet(path).rename(columns=lambda name: spelling.get(str(name).lower(), name))
+        maf = maf[[name for name in dict.fromkeys(maf.columns) if name in MAF_COLUMNS]]
+    else:
+        text = frozenset(MAF_COLUMNS) - frozenset(MAF_COUNTS)
+        maf = _read_text(path, text=text, spelling=spelling, comment="#")
+    missing = [name for name in MAF_REQUIRED if name not in maf]
+    if missing:
+        remedy = "a MAF needs Hugo_Symbol, Variant_Classification and Tumor_Sample_Barcode (= sample_id)"
+        raise CohortError([Problem(path.name, "", name, "no such column", remedy) for name in missing])
+    problems = []
+    for name in MAF_COUNTS:
+        if name in maf:
+            numbers, bad = to_numbers(maf[name].mask(maf[name].astype(str) == "."))
+            where = [f"variant row {row + 1}" for row in np.flatnonzero(bad)]
+            problems += fold(path.name, where, name, list(maf[name][bad]), "write a count of reads or leave it blank")
+            maf[name] = numbers
+    return maf, problems
+
+
+def passed_filter(maf: pd.DataFrame) -> "pd.Series[bool]":
+    """Variants that count: FILTER is PASS, or nothing was said."""
+    if "FILTER" not in maf:
+        return pd.Series(True, index=maf.index)
+    return maf["FILTER"].isna() | maf["FILTER"].isin(["PASS", "pass", "."])
+
+
+def read_plasma(path: Path) -> pd.DataFrame:
+    """Numeric columns by `sample_id`.
+
+    Raises:
+        CohortError: As `read_table`, or `sample_id` is missing, or a cell is no number.
+    """
+    table, problems = to_wide_numbers(read_table(path), path.name)
+    if problems:
+        raise CohortError(problems)
+    return table
+
+
+def read_labs(path: Path) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Analytes by `sample_id`, from a wide or a long table, and the unit of each analyte where the table tells it.
+
+    Raises:
+        CohortError: As `read_plasma`, or a long table gives one analyte in two units or twice for one sample.
+    """
+    table, units, problems = parse_labs(read_table(path), path.name)
+    if problems:
+        raise CohortError(problems)
+    return table, units
+
+
+def parse_labs(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, dict[str, str], list[Problem]]:
+    """As `read_labs`, from the raw table, with every problem listed."""
+    if not {"analyte", "value"} <= set(table.columns):
+        wide, problems = to_wide_numbers(table, file)
+        return wide, {}, problems
+    long, problems = to_wide_numbers(table[["sample_id", "value"]] if "sample_id" in table else table[["value"]], file)
+    if "sample_id" not in table:
+        return long, {}, problems
+    analyte = table["analyte"].astype(object)
+    blank = analyte.isna().to_numpy()
+    where = [f"line {row + 2}" for row in np.flatnonzero(blank)]
+    problems += fold(file, where, "analyte", "a blank", "name the analyte")
+    unit = table["unit"].astype(object) if "unit" in table else pd.Series("", index=table.index, dtype=object)
+    unit = unit.where(unit.notna(), "").astype(str).str.strip()
+    units: dict[str, str] = {}
+    for name, spellings in unit.groupby(analyte.to_numpy()):
+        seen = sorted(set(spellings) - {""})
+        units[str(name)] = seen[0] if seen else ""
+        if len(seen) > 1:
+            remedy = "convert all values of an analyte to one unit"
+            problems.append(Problem(file, f"analyte {name}", "unit", " and ".join(map(repr, seen)), remedy))
+    keyed = pd.DataFrame({"sample_id": table["sample_id"].to_numpy(), "analyte": analyte.to_numpy()})
+    keyed["value"] = long["value"].to_numpy()
+    keyed = keyed[~blank]
+    twice = keyed.duplicated(["sample_id", "analyte"]).to_numpy()
+    where = [f"sample {s}, analyte {a}" for s, a in keyed.loc[twice, ["sample_id", "analyte"]].to_numpy()]
+    problems += fold(file, where, "analyte", "a second value", "keep one value per sample and analyte")
+    wide = keyed[~twice].pivot(index="sample_id", columns="analyte", values="value")
+    wide.columns = [str(name) for name in wide.columns]
+    return wide.reindex(pd.unique(keyed["sample_id"])), units, problems
+
+
+def to_wide_numbers(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """Index a wide table by `sample_id` and read every other column as numbers; what is no number is listed."""
+    if "sample_id" not in table:
+        problem = Problem(file, "", "sample_id", "no such column", "add the sample_id that samples.csv lists")
+        return table, [problem]
+    problems, numbers = [], {}
+    for name in table.columns.drop("sample_id"):
+        numbers[str(name)], bad = to_numbers(table[name])
+        rows = np.flatnonzero(bad)
+        where = [f"sample {table['sample_id'].iloc[row]} (line {row + 2})" for row in rows]
+        remedy = "write a plain number (a value below the limit of detection: the limit itself), or leave it blank"
+        problems += fold(file, where, str(name), list(table[name][bad]), remedy)
+    return pd.DataFrame(numbers, index=pd.Index(table["sample_id"], name="sample_id")), problems
+
+
+def to_numbers(column: "pd.Series[object]") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Values as float64, NaN where blank, and where something stands that is no number."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(column), dtype=bool)
+    blank = column.isna().to_numpy()
+    numbers = pd.to_numeric(column.astype(object).where(~blank, None).map(str), errors="coerce").to_numpy(np.float64)
+    numbers = np.where(blank, np.nan, numbers)
+    return numbers, np.isnan(numbers) & ~blank
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except Exception as error:  # pyarrow has its own tree of errors; all of them mean the same to the user
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise unreadable(path, f"no readable Parquet ({message[:80]})", "write the file again, as Parquet") from error
+    for name in table.select_dtypes(bool):
+        table[name] = table[name].astype(np.float64)
+    for name in TEXT_COLUMNS & set(table.columns):
+        table[name] = table[name].astype(object).where(table[name].notna(), None).map(_as_text, na_action="ignore")
+    return table
+
+
+def _as_text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _read_text(
+    path: Path,
+    text: frozenset[str],
+    spelling: Mapping[str, str] | None = None,
+    comment: str | None = None,
+    first_is_text: bool = False,
+) -> pd.DataFrame:
+    separator = "," if suffix_of(path).startswith(".csv") else "\t"
+    try:
+        with _open(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            header = _header(path, file, separator, comment)
+            names = [spelling.get(name.lower(), name) for name in header] if spelling else header
+            _refuse_repeats(path, [name for name in names if not spelling or name in MAF_COLUMNS])
+            places = [i for i, name in enumerate(names) if not spelling or name in MAF_COLUMNS]
+            texts = {i for i in places if names[i] in text or (first_is_text and i == 0)}
+            table = pd.read_csv(
+                file,
+                sep=separator,
+                header=None,
+                names=range(len(names)),
+                usecols=places if spelling else None,
+                index_col=False,
+                dtype=dict.fromkeys(sorted(texts), str),
+                keep_default_na=False,
+                na_values=list(BLANKS),
+                skip_blank_lines=True,
+                low_memory=False,
+                quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+            )
+    except CohortError:
+        raise
+    except UnicodeError as error:
+        raise unreadable(path, "bytes that are not UTF-8", "save the file as UTF-8 text") from error
+    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        raise unreadable(path, f"a file that cannot be read ({error})", "write or copy the file again") from error
+    except Exception as error:  # pandas and csv raise many kinds on hostile text; each means a malformed table
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise unreadable(path, f"a malformed table ({message[:100]})", "write the same columns in every row") from error
+    table.columns = pd.Index([names[i] for i in table.columns], dtype=object)
+    for name in table.select_dtypes(bool):
+        table[name] = table[name].astype(str)
+    return table
+
+
+def _open(path: Path) -> io.TextIOWrapper:
+    if suffix_of(path).endswith(".gz"):
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _header(path: Path, file: io.TextIOWrapper, separator: str, comment: str | None) -> list[str]:
+    line = ""
+    for line in file:
+        if line.strip() and not (comment and line.startswith(comment)):
+            break
+    else:
+        raise unreadable(path, "an empty file", "write a header line and one line per row")
+    names = [name.strip().strip('"') for name in next(csv.reader([line], delimiter=separator))]
+    others = {";": "semicolons", "\t": "tabs", ",": "commas"}
+    others.pop(separator)
+    for mark, word in others.items():
+        if len(names) == 1 and mark in names[0]:
+            wanted = "commas" if separator == "," else "tabs"
+            raise unreadable(path, f"columns separated by {word}", f"separate the columns by {wanted}")
+    return names
+
+
+def _refuse_repeats(path: Path, names: Sequence[str]) -> None:
+    repeats = (
+        list(dict.fromkeys(name for name in names if names.count(name) > 1)) if len(set(names)) < len(names) else []
+    )
+    if repeats:
+        remedy = "keep one column of this name"
+        problems = [p for name in repeats[:5] for p in fold(path.name, [""], name, "the column twice", remedy)]
+        raise CohortError(problems)
+
+
+def _read_anndata(path: Path, assay: str) -> Matrix:
+    layer = None
+    try:
+        if suffix_of(path) == ".h5mu":
+            import mudata
+
+            file = mudata.read_h5mu(path)
+            layer = COVERAGE_LAYER if assay == "methylation_coverage" and assay not in file.mod else None
+            data = file.mod["methylation" if layer else assay]
+        else:
+            import anndata
+
+            data = anndata.read_h5ad(path)
+            layer = COVERAGE_LAYER if assay == "methylation_coverage" and path.name == "methylation.h5ad" else None
+        values = data.layers[layer] if layer else data.X
+    except ImportError as error:
+        remedy = "install the extra that reads it: pip install 'fusion-oncology[omics]'"
+        raise unreadable(path, f"a {suffix_of(path)} file, and no {error.name} to read it", remedy) from error
+    except Exception as error:  # anndata, mudata and libhdf5 raise many kinds; each means an unreadable file
+        found = f"no readable {suffix_of(path)} ({type(error).__name__})"
+        raise unreadable(path, found, "write it again with anndata or mudata, samples as rows (obs)") from error
+    if values is None:
+        raise unreadable(path, "no matrix X", "store the values in X, samples as rows (obs)")
+    dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    if dense.dtype.kind not in "biuf":
+        raise unreadable(path, f"values of type {dense.dtype}", "store plain numbers")
+    ids = tuple(str(name) for name in data.obs_names)
+    return Matrix(np.ascontiguousarray(dense, dtype=np.float32), ids, tuple(str(name) for name in data.var_names))
