@@ -1,33 +1,21 @@
 """Reads the tables and matrices of a cohort folder, whatever their suffix, as they stand: nothing is judged here."""
 
-import csv
-import gzip
-import io
-import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fusion.data.formats import COVERAGE_LAYER, TEXT_COLUMNS, read_anndata, read_parquet, read_text, suffix_of
 from fusion.data.problems import CohortError, Problem, fold
 
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 SUFFIXES = (".parquet", *TEXT_SUFFIXES)
 MAF_SUFFIXES = (".maf", ".maf.gz")
 ANNDATA_SUFFIXES = (".h5ad", ".h5mu")
-
-#: Spellings of "not known". "None" is missing from the list on purpose: it is an answer in many a clinical table.
-BLANKS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A", "<NA>")
-
-#: Read as text even where every value looks like a number: "007" is an id and "1" may be a site.
-TEXT_COLUMNS = frozenset(
-    ("patient_id", "sample_id", "lesion_id", "gene", "region", "modality", "specimen")
-    + ("batch", "site", "stage", "sex", "response", "analyte", "unit")
-)
 
 #: First column of a matrix by assay; an assay not named here may call it what it likes.
 FEATURE_COLUMN = {"expression": "gene", "methylation": "region", "methylation_coverage": "region"}
@@ -40,8 +28,6 @@ MAF_COLUMNS = (
     *("Reference_Allele", "Tumor_Seq_Allele1", "Tumor_Seq_Allele2", "HGVSp_Short", "FILTER"),
     *MAF_COUNTS,
 )
-#: Layer of an AnnData, or modality of a MuData, that holds the reads behind each beta value.
-COVERAGE_LAYER = "n_total"
 
 
 @dataclass(frozen=True)
@@ -57,17 +43,6 @@ class Matrix:
     values: NDArray[np.float32]
     sample_ids: tuple[str, ...]
     features: tuple[str, ...]
-
-
-def unreadable(path: Path, found: str, remedy: str) -> CohortError:
-    """The error for a file that cannot be read at all."""
-    return CohortError([Problem(path.name, "", "", found, remedy)])
-
-
-def suffix_of(path: Path) -> str:
-    """The suffix with its `.gz`, in lower case: `.tsv.gz` of `a.b.tsv.gz`."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
 def find_tables(folder: Path, stem: str) -> list[Path]:
@@ -94,8 +69,6 @@ def find_table(folder: Path, stem: str) -> Path | None:
 
 def holds(path: Path, assay: str) -> bool:
     """Whether an h5ad or h5mu file holds an assay; told from its structure alone, without anndata."""
-    import h5py
-
     try:
         with h5py.File(path, "r") as file:
             if suffix_of(path) == ".h5ad":
@@ -114,8 +87,8 @@ def read_table(path: Path) -> pd.DataFrame:
         CohortError: The file is empty, not UTF-8, ragged, corrupt, or names a column twice.
     """
     if suffix_of(path) == ".parquet":
-        return _read_parquet(path)
-    return _read_text(path, text=TEXT_COLUMNS)
+        return read_parquet(path)
+    return read_text(path, text=TEXT_COLUMNS)
 
 
 def read_matrix(path: Path, assay: str) -> Matrix:
@@ -134,14 +107,12 @@ def read_matrix(path: Path, assay: str) -> Matrix:
 def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
     """As `read_matrix`, but cells that are no number become NaN and are listed."""
     if suffix_of(path) in ANNDATA_SUFFIXES:
-        return _read_anndata(path, assay), []
+        return Matrix(*read_anndata(path, assay)), []
     wanted = FEATURE_COLUMN.get(assay)
     if suffix_of(path) == ".parquet":
-        table = _read_parquet(path)
-        if table.index.name is not None:  # pandas writes a named index where others write a first column
-            table = table.reset_index()
+        table = read_parquet(path)
     else:
-        table = _read_text(path, text=TEXT_COLUMNS, first_is_text=True)
+        table = read_text(path, text=TEXT_COLUMNS, first_is_text=True)
     if table.shape[1] == 0 or (wanted is not None and table.columns[0] != wanted):
         first = repr(str(table.columns[0])) if table.shape[1] else "no column"
         remedy = f"name the first column {wanted or 'feature'}; the others are sample_ids"
@@ -149,6 +120,9 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
     names = table.iloc[:, 0]
     features = tuple("" if pd.isna(name) else str(name) for name in names)
     sample_ids = tuple(str(column) for column in table.columns[1:])
+    body = table.iloc[:, 1:]
+    if all(pd.api.types.is_numeric_dtype(dtype) for dtype in body.dtypes):
+        return Matrix(np.ascontiguousarray(body.to_numpy(np.float32, na_value=np.nan).T), sample_ids, features), []
     columns, problems = [], []
     for i, sample in enumerate(sample_ids):
         numbers, bad = to_numbers(table.iloc[:, i + 1])
@@ -181,11 +155,11 @@ def parse_maf(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """As `read_maf`, but counts that are no number become NaN and are listed."""
     spelling = {name.lower(): name for name in MAF_COLUMNS}
     if suffix_of(path) == ".parquet":
-        maf = _read_parquet(path).rename(columns=lambda name: spelling.get(str(name).lower(), name))
+        maf = read_parquet(path).rename(columns=lambda name: spelling.get(str(name).lower(), name))
         maf = maf[[name for name in dict.fromkeys(maf.columns) if name in MAF_COLUMNS]]
     else:
         text = frozenset(MAF_COLUMNS) - frozenset(MAF_COUNTS)
-        maf = _read_text(path, text=text, spelling=spelling, comment="#")
+        maf = read_text(path, text=text, spelling=spelling, comment="#")
     missing = [name for name in MAF_REQUIRED if name not in maf]
     if missing:
         remedy = "a MAF needs Hugo_Symbol, Variant_Classification and Tumor_Sample_Barcode (= sample_id)"
@@ -286,128 +260,3 @@ def to_numbers(column: "pd.Series[object]") -> tuple[NDArray[np.float64], NDArra
     numbers = pd.to_numeric(column.astype(object).where(~blank, None).map(str), errors="coerce").to_numpy(np.float64)
     numbers = np.where(blank, np.nan, numbers)
     return numbers, np.isnan(numbers) & ~blank
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except Exception as error:  # pyarrow has its own tree of errors; all of them mean the same to the user
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise unreadable(path, f"no readable Parquet ({message[:80]})", "write the file again, as Parquet") from error
-    for name in table.select_dtypes(bool):
-        table[name] = table[name].astype(np.float64)
-    for name in TEXT_COLUMNS & set(table.columns):
-        table[name] = table[name].astype(object).where(table[name].notna(), None).map(_as_text, na_action="ignore")
-    return table
-
-
-def _as_text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _read_text(
-    path: Path,
-    text: frozenset[str],
-    spelling: Mapping[str, str] | None = None,
-    comment: str | None = None,
-    first_is_text: bool = False,
-) -> pd.DataFrame:
-    separator = "," if suffix_of(path).startswith(".csv") else "\t"
-    try:
-        with _open(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            header = _header(path, file, separator, comment)
-            names = [spelling.get(name.lower(), name) for name in header] if spelling else header
-            _refuse_repeats(path, [name for name in names if not spelling or name in MAF_COLUMNS])
-            places = [i for i, name in enumerate(names) if not spelling or name in MAF_COLUMNS]
-            texts = {i for i in places if names[i] in text or (first_is_text and i == 0)}
-            table = pd.read_csv(
-                file,
-                sep=separator,
-                header=None,
-                names=range(len(names)),
-                usecols=places if spelling else None,
-                index_col=False,
-                dtype=dict.fromkeys(sorted(texts), str),
-                keep_default_na=False,
-                na_values=list(BLANKS),
-                skip_blank_lines=True,
-                low_memory=False,
-                quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-            )
-    except CohortError:
-        raise
-    except UnicodeError as error:
-        raise unreadable(path, "bytes that are not UTF-8", "save the file as UTF-8 text") from error
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        raise unreadable(path, f"a file that cannot be read ({error})", "write or copy the file again") from error
-    except Exception as error:  # pandas and csv raise many kinds on hostile text; each means a malformed table
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise unreadable(path, f"a malformed table ({message[:100]})", "write the same columns in every row") from error
-    table.columns = pd.Index([names[i] for i in table.columns], dtype=object)
-    for name in table.select_dtypes(bool):
-        table[name] = table[name].astype(str)
-    return table
-
-
-def _open(path: Path) -> io.TextIOWrapper:
-    if suffix_of(path).endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _header(path: Path, file: io.TextIOWrapper, separator: str, comment: str | None) -> list[str]:
-    line = ""
-    for line in file:
-        if line.strip() and not (comment and line.startswith(comment)):
-            break
-    else:
-        raise unreadable(path, "an empty file", "write a header line and one line per row")
-    names = [name.strip().strip('"') for name in next(csv.reader([line], delimiter=separator))]
-    others = {";": "semicolons", "\t": "tabs", ",": "commas"}
-    others.pop(separator)
-    for mark, word in others.items():
-        if len(names) == 1 and mark in names[0]:
-            wanted = "commas" if separator == "," else "tabs"
-            raise unreadable(path, f"columns separated by {word}", f"separate the columns by {wanted}")
-    return names
-
-
-def _refuse_repeats(path: Path, names: Sequence[str]) -> None:
-    repeats = (
-        list(dict.fromkeys(name for name in names if names.count(name) > 1)) if len(set(names)) < len(names) else []
-    )
-    if repeats:
-        remedy = "keep one column of this name"
-        problems = [p for name in repeats[:5] for p in fold(path.name, [""], name, "the column twice", remedy)]
-        raise CohortError(problems)
-
-
-def _read_anndata(path: Path, assay: str) -> Matrix:
-    layer = None
-    try:
-        if suffix_of(path) == ".h5mu":
-            import mudata
-
-            file = mudata.read_h5mu(path)
-            layer = COVERAGE_LAYER if assay == "methylation_coverage" and assay not in file.mod else None
-            data = file.mod["methylation" if layer else assay]
-        else:
-            import anndata
-
-            data = anndata.read_h5ad(path)
-            layer = COVERAGE_LAYER if assay == "methylation_coverage" and path.name == "methylation.h5ad" else None
-        values = data.layers[layer] if layer else data.X
-    except ImportError as error:
-        remedy = "install the extra that reads it: pip install 'fusion-oncology[omics]'"
-        raise unreadable(path, f"a {suffix_of(path)} file, and no {error.name} to read it", remedy) from error
-    except Exception as error:  # anndata, mudata and libhdf5 raise many kinds; each means an unreadable file
-        found = f"no readable {suffix_of(path)} ({type(error).__name__})"
-        raise unreadable(path, found, "write it again with anndata or mudata, samples as rows (obs)") from error
-    if values is None:
-        raise unreadable(path, "no matrix X", "store the values in X, samples as rows (obs)")
-    dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
-    if dense.dtype.kind not in "biuf":
-        raise unreadable(path, f"values of type {dense.dtype}", "store plain numbers")
-    ids = tuple(str(name) for name in data.obs_names)
-    return Matrix(np.ascontiguousarray(dense, dtype=np.float32), ids, tuple(str(name) for name in data.var_names))
