@@ -76,7 +76,7 @@ def _stratum_nll(
     deaths_G = torch.bincount(group_E, minlength=len(time_G))
     if ties == "efron":  # the l-th of d tied events leaves the share l / d of all d behind in the risk set
         rank_E = torch.arange(len(group_E), device=eta_N.device) - (deaths_G.cumsum(0) - deaths_G)[group_E]
-        share_E = rank_E / deaths_G[group_E]
+        share_E = rank_E.to(eta_N) / deaths_G[group_E]
         highest_G = score_E.new_full((len(time_G),), -torch.inf)
         highest_E = highest_G.scatter_reduce(0, group_E, score_E.detach(), "amax")[group_E]
         tied_G = torch.zeros_like(highest_G).index_add(0, group_E, torch.exp(score_E - highest_E))

@@ -1,0 +1,58 @@
+"""Binary objective response: cross-entropy of the visits whose label is known, decoded to two class probabilities.
+
+Dimension key: N rows, B patients, T visits, O outputs, C classes (nonresponder, responder).
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from fusion.losses.base import ResponseLoss
+from fusion.types import Response, ResponsePrediction
+
+
+def binary_nll(
+    logit: Float[Tensor, " N"], label: Int[Tensor, " N"], *, weight: Float[Tensor, " N"] | None = None
+) -> Float[Tensor, ""]:
+    """Cross-entropy averaged over the (weighted) rows; no row gives a zero that is connected to the graph.
+
+    >>> binary_nll(torch.zeros(2), torch.tensor([0, 1]))
+    tensor(0.6931)
+    """
+    logit = logit if logit.dtype == torch.float64 else logit.float()
+    weight_N = torch.ones_like(logit) if weight is None else weight.to(logit)
+    loss_N = functional.binary_cross_entropy_with_logits(logit, label.to(logit), reduction="none")
+    return (weight_N * loss_N).sum() / weight_N.sum().clamp_min(torch.finfo(logit.dtype).tiny)
+
+
+class BinaryResponse(ResponseLoss):
+    """Log odds of response at every visit, as a deviation from those of the training part."""
+
+    num_outputs = 1
+    num_classes = 2
+    base_logit: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("base_logit", torch.zeros(()))
+
+    def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:
+        """Log odds of the training part; half a patient more in each class keeps them finite."""
+        counts = [float((weight * (response.known & (response.label == label))).sum()) for label in (0, 1)]
+        self.base_logit.fill_((counts[1] + 0.5) / (counts[0] + 0.5)).log_()
+
+    def forward(
+        self, outputs: Float[Tensor, "B T O"], response: Response, weight: Float[Tensor, "B T"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of the visits whose label is known, each with its weight."""
+        rows = response.known
+        return binary_nll(outputs[..., 0][rows] + self.base_logit, response.label[rows], weight=weight[rows])
+
+    def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:
+        """Nothing to learn: the logits are absolute."""
+
+    def predict(self, outputs: Float[Tensor, "B T O"]) -> ResponsePrediction:
+        """Probability of nonresponder and responder."""
+        responder = torch.sigmoid(outputs[..., 0] + self.base_logit)
+        return ResponsePrediction(probability=torch.stack([1.0 - responder, responder], dim=-1))
