@@ -42,7 +42,7 @@ bench: setup
 
 docs: setup
 	$(PIP_INSTALL) --editable '.[docs]'
-	$(BIN)/mkdocs build --quiet --strict --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
 
 ifeq ($(MADE),)
 setup:
