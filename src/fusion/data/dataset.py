@@ -21,7 +21,7 @@ RESPONSE = "response"
 
 @dataclass(frozen=True)
 class Assay:
-    """A modality beside its raw table of one cohort."""
+    """A modality beside its raw table of one cohort; None where the cohort has no sample of it."""
 
     modality: Modality
     table: Any
@@ -29,7 +29,10 @@ class Assay:
 
 def load_assays(cohort: Cohort, modalities: Mapping[str, Modality]) -> dict[str, Assay]:
     """Read the raw table of every modality once."""
-    return {name: Assay(modality, modality.load(cohort)) for name, modality in modalities.items()}
+    return {
+        name: Assay(modality, modality.load(cohort) if modality.sample_ids(cohort) else None)
+        for name, modality in modalities.items()
+    }
 
 
 def fit_assays(cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str]) -> None:
@@ -102,6 +105,11 @@ def _pack_samples(cohort: Cohort, assay: Assay, row: pd.Series, num_visits: int)
     """
     placement = assay.modality.placement(cohort)
     placement = placement[placement["patient_id"].isin(row.index)]
+    if placement.empty:
+        none = torch.zeros(0, dtype=torch.int64)
+        return Samples(
+            rows=torch.zeros(0, assay.modality.num_features), offsets=torch.zeros(1, dtype=torch.int64), slot=none
+        )
     slot = row.loc[placement["patient_id"]].to_numpy() * num_visits + placement["visit"].to_numpy()
     order = np.argsort(slot, kind="stable")
     slot, sample_ids = slot[order], placement["sample_id"].to_numpy(copy=True)[order]

@@ -1,0 +1,349 @@
+"""From config to objects, and the body of every command. The only place, beside `cli.py`, that knows Hydra."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from fusion.data.cohort import Cohort
+from fusion.data.dataset import RESPONSE
+from fusion.data.modalities.base import Modality
+from fusion.data.qc import summarise_cohort
+from fusion.data.qc import validate as validate_folder
+from fusion.data.read import read_cohort
+from fusion.data.simulator import simulate_cohort
+from fusion.data.splits import split_hash, write_splits
+from fusion.metrics.score import compare_runs, score_run, summary_table
+from fusion.models.patient_model import PatientModel
+from fusion.report import build_report
+from fusion.training.baselines import fit_baselines
+from fusion.training.callbacks import FoldProgress
+from fusion.training.checkpoint import write_json
+from fusion.training.crossvalidate import Recipe, cross_validate, load_fold
+from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
+
+console = Console(soft_wrap=True)
+
+
+# --- config -> objects -----------------------------------------------------------------------------------------------
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain values, interpolations resolved."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def build_recipe(config: Mapping[str, Any]) -> Recipe:
+    """What `cross_validate` needs, from a resolved config."""
+    model = config["model"]
+    build: Callable[[Any], Any] = lambda node: instantiate(node, _convert_="all")  # noqa: E731
+
+    def make_member(modalities: Mapping[str, Modality], num_outputs: Mapping[str, int]) -> PatientModel:
+        dim = model["dim"]
+        return PatientModel(
+            encoders={n: build(model["encoders"][n])(dim=dim, **m.sizes) for n, m in modalities.items()},
+            fusion=build(model["fusion"])(dim=dim, num_modalities=len(modalities)),
+            temporal=build(model["temporal"])(dim=dim),
+            num_outputs=num_outputs,
+            dim=dim,
+            modality_dropout=model["modality_dropout"],
+        )
+
+    tasks = config["tasks"]
+    return Recipe(
+        make_modalities=lambda: {name: build(node) for name, node in config["modalities"].items()},
+        make_member=make_member,
+        make_losses=lambda: {task: build(node["loss"]) for task, node in tasks.items()},
+        task_weights={task: float(node["weight"]) for task, node in tasks.items()},
+        optimizer=build(config["optimizer"]),
+        make_trainer=build(config["trainer"]["lightning"]),
+        make_logger=lambda folder: build(config["logger"])(folder=folder),
+        num_members=config["members"],
+        batch_size=config["trainer"]["batch_size"],
+        patience=config["trainer"]["patience"],
+        seed=config["seed"],
+        times=tuple(float(time) for time in config["evaluation"]["times"]),
+    )
+
+
+def wandb_logger(*, folder: Path, project: str, mode: str) -> Any:
+    """Weights & Biases, offline unless `mode` says otherwise."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    return WandbLogger(project=project, save_dir=str(folder), name=folder.name, offline=mode == "offline", mode=mode)
+
+
+def fitting_config(config: dict[str, Any], cohort: Cohort) -> dict[str, Any]:
+    """The config without modalities and tasks that the cohort has nothing of, each left out with a line that says so."""
+    modalities = {}
+    for name, node in config["modalities"].items():
+        if instantiate(node, _convert_="all").sample_ids(cohort):
+            modalities[name] = node
+        else:
+            console.print(f"modality {name}: this cohort has no sample of it; left out")
+    has = {*cohort.endpoints, *([RESPONSE] if "response" in cohort.outcomes else [])}
+    tasks = {task: node for task, node in config["tasks"].items() if task in has}
+    for task in config["tasks"].keys() - tasks.keys():
+        console.print(f"task {task}: outcomes.csv has no such endpoint; left out")
+    if not modalities or not tasks:
+        lacking, there = ("modality", cohort.samples["modality"].unique()) if tasks else ("task", sorted(has))
+        raise ValueError(
+            f"no {lacking} of the config is in this cohort; it has: {', '.join(map(str, there)) or 'none'}"
+        )
+    return {**config, "modalities": modalities, "tasks": tasks}
+
+
+# --- simulate, validate ----------------------------------------------------------------------------------------------
+
+
+def simulate(config: DictConfig) -> int:
+    """Write a simulated cohort."""
+    values = plain(config)
+    values.pop("debug")
+    simulate_cohort(**values)
+    console.print(f"wrote {values['out']}")
+    return 0
+
+
+def validate(config: DictConfig) -> int:
+    """Check a cohort folder: 0 and a summary, or 1 and every problem."""
+    return validate_folder(Path(config.data.path), console)
+
+
+def open_cohort(data: Mapping[str, Any]) -> Cohort:
+    """Read a cohort folder; a simulated one is made first if it is absent."""
+    folder = Path(data["path"])
+    if data.get("simulate") and not folder.exists():
+        console.print(f"simulating {folder}")
+        simulate_cohort(out=folder, **data["simulate"])
+    if not folder.is_dir():
+        raise ValueError(f"there is no cohort folder {folder}; set data.path=DIR")
+    return read_cohort(folder, visit_window=data.get("visit_window", 7.0))
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def train(config: DictConfig) -> int:
+    """Cross-validate, score and report into the run folder."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    values = _resumed(folder, list(hydra.overrides.task)) if config.resume else plain(config)
+    watch = Stopwatch()
+    with watch.stage("cohort"):
+        cohort = open_cohort(values["data"])
+        values = fitting_config(values, cohort)
+        write_json(folder / "config.json", {**values, "overrides": list(hydra.overrides.task)})
+        qc = summarise_cohort(cohort)
+        write_json(folder / "qc.json", qc.to_json())
+    recipe = build_recipe(values)
+    splits = instantiate(values["split"], _convert_="all")(cohort)
+    write_splits(splits, folder / "splits.csv")
+    console.print(
+        f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
+        f"{len(splits)} folds of {values['members']} models"
+    )
+    with watch.stage("fit"):
+        max_epochs = values["trainer"]["lightning"]["max_epochs"]
+        bar = FoldProgress(num_folds=len(splits), max_epochs=max_epochs) if values["trainer"]["progress"] else None
+        baselines = _fit_baselines(values)
+        if bar:
+            with bar:
+                predictions, plain_predictions = cross_validate(cohort, splits, folder, recipe, baselines, bar)
+        else:
+            predictions, plain_predictions = cross_validate(cohort, splits, folder, recipe, baselines)
+    predictions.to_parquet(folder / "predictions.parquet", index=False)
+    if not plain_predictions.empty:
+        plain_predictions.to_parquet(folder / "baselines.parquet", index=False)
+    with watch.stage("score"):
+        metrics = score_folder(folder, values["evaluation"])
+    manifest = _manifest(values, cohort, watch, splits)
+    write_json(folder / "manifest.json", manifest)
+    if values["evaluation"]["report"]:
+        with watch.stage("report"):
+            build_report(folder)
+        write_json(folder / "manifest.json", {**manifest, "wall_seconds": watch.seconds})
+    console.print(summary_table(metrics))
+    console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
+    return 0
+
+
+def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
+    """The config of an earlier run, which the overrides given now may repeat but not change."""
+    saved = folder / "config.json"
+    if not saved.exists():
+        raise ValueError(f"{folder} holds no run to resume (no config.json)")
+    values = json.loads(saved.read_text(encoding="utf-8"))
+    before = values.pop("overrides")
+    new = [word for word in overrides if not word.startswith("resume=") and word not in before]
+    if new:
+        raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
+    hydra_folder = folder / ".hydra"
+    OmegaConf.save(OmegaConf.create(values), hydra_folder / "config.yaml")
+    OmegaConf.save(OmegaConf.create(before), hydra_folder / "overrides.yaml")
+    return values
+
+
+def _fit_baselines(values: Mapping[str, Any]) -> Any:
+    models = [instantiate(node, _convert_="all") for node in (values.get("baselines") or {}).values()]
+    tasks = tuple(values["tasks"])
+    return (lambda *fold: fit_baselines(models, tasks, *fold)) if models else None
+
+
+def _manifest(values: Mapping[str, Any], cohort: Cohort, watch: Stopwatch, splits: list[Any]) -> dict[str, Any]:
+    truth = cohort.folder / "truth" / "manifest.json"
+    oracle = json.loads(truth.read_text(encoding="utf-8")).get("oracle") if truth.exists() else None
+    return {
+        "name": values["name"],
+        "experiment": values["name"],
+        "git": git_state(Path(__file__).parent),
+        **machine_facts(),
+        "seed": values["seed"],
+        "wall_seconds": dict(watch.seconds),
+        "peak_memory_gb": peak_memory_gb(),
+        "inputs": hash_inputs(cohort.folder),
+        "split_sha256": split_hash(splits),
+        "survival_times": values["evaluation"]["times"],
+        "horizons": values["evaluation"]["horizons"],
+        "landmarks": values["evaluation"]["landmarks"],
+        "tasks": list(values["tasks"]),
+        "modalities": list(values["modalities"]),
+        "cohort": {"name": cohort.name, "path": cohort.folder.name, "patients": cohort.num_patients},
+        "folds": len({split.fold for split in splits}),
+        "repeats": len({split.repeat for split in splits}),
+        "members": values["members"],
+        **({"oracle": oracle} if oracle else {}),
+    }
+
+
+# --- evaluate, report, predict ---------------------------------------------------------------------------------------
+
+
+def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Score the predictions of a run folder and write its metrics.json."""
+    tables = read_run(folder)
+    metrics = score_run(
+        **tables,
+        horizons=tuple(evaluation["horizons"]),
+        landmarks=tuple(evaluation["landmarks"]),
+        resamples=evaluation["resamples"],
+    )
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def read_run(folder: Path) -> dict[str, pd.DataFrame | None]:
+    """The tables of a finished run that scores are made from."""
+    if not (folder / "predictions.parquet").exists():
+        raise ValueError(f"{folder} is no finished run (no predictions.parquet); give run folders as runs=[A,B]")
+    baselines = folder / "baselines.parquet"
+    return {
+        "predictions": pd.read_parquet(folder / "predictions.parquet"),
+        "baselines": pd.read_parquet(baselines) if baselines.exists() else None,
+        "splits": pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
+    }
+
+
+def report(config: DictConfig) -> int:
+    """Build the report of a run again."""
+    console.print(f"report: {build_report(Path(config.run))}")
+    return 0
+
+
+def predict(config: DictConfig) -> int:
+    """Apply every fold of a run to another cohort and average; says what that cohort lacks."""
+    folder, out = Path(config.run), Path(config.out)
+    values = _finished(folder)
+    recipe = build_recipe(values)
+    cohort = open_cohort({"path": config.data.path, "visit_window": values["data"]["visit_window"]})
+    folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
+    if not folds:
+        raise ValueError(f"{folder} holds no fitted fold (fold_*/model.safetensors)")
+    assays = load_assays(cohort, recipe.make_modalities())
+    tables = {name: assay.table for name, assay in assays.items()}
+    frames, missing = [], dict.fromkeys(assays, 0)
+    for place in folds:
+        fitted = load_fold(place, recipe)
+        for name, modality in fitted.modalities.items():
+            if tables[name] is not None:
+                missing[name] = max(missing[name], len(modality.missing_features(tables[name])))
+        frames.append(fitted.predict(cohort, tables, cohort.patient_ids, recipe.times))
+    for name in assays:
+        if tables[name] is None:
+            console.print(f"modality {name}: no sample in this cohort; predicted without it")
+        elif missing[name]:
+            console.print(
+                f"modality {name}: {missing[name]} features of the model are not in this cohort; left neutral"
+            )
+    rows = _averaged(frames)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(out, index=False)
+    console.print(f"wrote {out}: {cohort.num_patients} patients, {len(folds)} folds of {values['members']} models")
+    return 0
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{folder} is no run folder (no config.json)")
+    values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return values
+
+
+def _averaged(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean risk, curve and probability over folds, whose models saw different patients; risk group by majority."""
+    first = frames[0].copy()
+    for column in first:
+        if column == "risk_group":
+            first[column] = pd.concat([frame[column] for frame in frames], axis=1).median(axis=1).round()
+        elif column == "risk" or column.startswith(("survival_", "prob_")):
+            first[column] = pd.concat([frame[column] for frame in frames], axis=1).mean(axis=1)
+    return first
+
+
+def evaluate(config: DictConfig) -> int:
+    """Score runs again; several are pooled where only their seed differs, and compared where they differ otherwise."""
+    folders = [job for name in config.runs for job in _jobs(Path(name))]
+    if not folders:
+        raise ValueError("runs=[...] names no folder with a finished run")
+    result: dict[str, Any] = {}
+    runs = {}
+    for label, same in _grouped(folders).items():
+        tables = pool_runs([read_run(folder) for folder in same])
+        runs[label] = tables
+        manifest = json.loads((same[0] / "manifest.json").read_text(encoding="utf-8"))
+        result[label] = score_run(
+            **vars(tables),
+            horizons=tuple(config.horizons or manifest["horizons"]),
+            landmarks=tuple(config.landmarks or manifest["landmarks"]),
+            resamples=config.resamples,
+        )
+        console.print(f"{label} ({len(same)} run{'s' * (len(same) > 1)})")
+        console.print(summary_table(result[label]))
+    comparison = compare_runs(runs, resamples=config.resamples) if len(runs) > 1 else {}
+    if config.out:
+        write_json(Path(config.out), {"runs": result, "compare": comparison})
+        console.print(f"wrote {config.out}")
+    return 0
+
+
+def _jobs(folder: Path) -> list[Path]:
+    """The run folder itself, or the finished jobs of a sweep inside it."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    inside = sorted(path.parent for path in folder.glob("*/predictions.parquet"))
+    return [folder] if (folder / "predictions.parquet").exists() else inside
+
+
+def _grouped(folders: list[Path]) -> dict[str, list[Path]]:
+    """Runs that differ in the seed alone, under a label made of the overrides that tell the groups apart."""
+    groups: dict[str, list[Path]] = {}
+    for folder in folders:
+        words = [w for w in _finished(folder)["overrides"] if not w.startswith(("seed=", "resume=", "hydra."))]
+        groups.setdefault(" ".join(sorted(words)) or "default", []).append(folder)
+    return groups

@@ -1,0 +1,236 @@
+"""Fit one fold, and cross-validate a cohort fold by fold into a run folder that can be taken up again."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from fusion.data.cohort import Cohort
+from fusion.data.dataset import Assay, fit_assays, load_assays, pack_cohort, select_patients
+from fusion.data.modalities.base import Modality
+from fusion.data.splits import Split
+from fusion.models.patient_model import PatientModel
+from fusion.training.baselines import FitBaselines
+from fusion.training.callbacks import FoldProgress
+from fusion.training.checkpoint import (
+    best_weights,
+    load_ensemble,
+    load_preprocessing,
+    save_ensemble,
+    save_preprocessing,
+)
+from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds
+from fusion.training.module import EnsembleModule
+from fusion.training.predictions import prediction_frame
+from fusion.types import PatientBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to make and train the model of a fold: everything that the config says, as objects.
+
+    Attributes:
+        make_modalities: Fresh, unfitted modalities by name.
+        make_member: A fresh model, given the fitted modalities and the outputs of each task.
+        make_losses: Fresh losses by task.
+        task_weights: Weight of each task.
+        optimizer: Builds the optimizer from parameters.
+        make_trainer: Builds a Trainer, given `default_root_dir`, `callbacks` and `logger`.
+        make_logger: Builds the logger of a fold from its folder.
+        num_members: Members of the ensemble.
+        batch_size: Patients of a step; None for all at once.
+        patience: Validation rounds without progress before training stops.
+        seed: Seed of the run.
+        times: Days after a visit at which survival is written down.
+    """
+
+    make_modalities: Callable[[], dict[str, Modality]]
+    make_member: Callable[[Mapping[str, Modality], Mapping[str, int]], PatientModel]
+    make_losses: Callable[[], dict[str, Loss]]
+    task_weights: Mapping[str, float]
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    make_trainer: Callable[..., pl.Trainer]
+    make_logger: Callable[[Path], object]
+    num_members: int
+    batch_size: int | None
+    patience: int
+    seed: int
+    times: tuple[float, ...]
+
+    def make_ensemble(self, modalities: Mapping[str, Modality], seed: int) -> Ensemble:
+        """A fresh ensemble for fitted modalities."""
+        losses = self.make_losses()
+        outputs = {task: loss.num_outputs for task, loss in losses.items()}
+        return Ensemble(
+            make_member=lambda: self.make_member(modalities, outputs),
+            losses=losses,
+            task_weights=self.task_weights,
+            num_members=self.num_members,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """What predicts for one fold: its fitted modalities, its ensemble, and the cuts of its risk groups."""
+
+    modalities: Mapping[str, Modality]
+    ensemble: Ensemble
+    cuts: Mapping[str, Sequence[float]]
+
+    def predict(
+        self, cohort: Cohort, tables: Mapping[str, object], patient_ids: Sequence[str], times: Sequence[float]
+    ) -> pd.DataFrame:
+        """Rows of every task at every visit of these patients."""
+        assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
+        batch = pack_cohort(cohort, assays, patient_ids)
+        predictions = self.ensemble.predict(batch, torch.tensor(times, dtype=torch.float32))
+        return prediction_frame(cohort, batch, predictions, times, self.cuts)
+
+
+def load_fold(folder: Path, recipe: Recipe) -> FittedFold:
+    """Take a finished fold up from disk."""
+    modalities = recipe.make_modalities()
+    extra = load_preprocessing(folder, modalities)
+    ensemble = recipe.make_ensemble(modalities, seed=0)
+    load_ensemble(folder, ensemble)
+    return FittedFold(modalities=modalities, ensemble=ensemble, cuts=extra["cuts"])
+
+
+def fit_fold(
+    cohort: Cohort,
+    assays: Mapping[str, Assay],
+    split: Split,
+    folder: Path,
+    recipe: Recipe,
+    callbacks: Sequence[pl.Callback] = (),
+) -> FittedFold:
+    """Train on the training and validation part of a split; the test part is not looked at.
+
+    Leaves `model.safetensors`, `preprocessing.*`, `metrics.csv`, `best.ckpt` and `last.ckpt` in `folder`. If a
+    `last.ckpt` is there, training goes on from it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    patient_ids = tuple(sorted((*split.train, *split.val)))
+    fit_assays(cohort, assays, patient_ids)
+    modalities = {name: assay.modality for name, assay in assays.items()}
+    batch = pack_cohort(cohort, assays, patient_ids, tuple(recipe.task_weights))
+    inner_fold = _inner_folds(batch, split, recipe.num_members)
+
+    seed = int.from_bytes(hashlib.sha256(f"{recipe.seed}/{split.repeat}/{split.fold}".encode()).digest()[:4], "big")
+    pl.seed_everything(seed, verbose=False)
+    ensemble = recipe.make_ensemble(modalities, seed)
+    ensemble.prepare(batch)
+    module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
+    best = ModelCheckpoint(
+        dirpath=folder, filename="best", monitor="val/loss", save_last=True, enable_version_counter=False
+    )
+    stop = EarlyStopping(monitor="val/loss", patience=recipe.patience, check_finite=True)
+    trainer = recipe.make_trainer(
+        default_root_dir=str(folder), callbacks=[best, stop, *callbacks], logger=recipe.make_logger(folder)
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(
+        module,
+        train_dataloaders=_loader(batch, recipe.batch_size, shuffle=True),
+        val_dataloaders=_loader(batch, None, shuffle=False),
+        ckpt_path=str(last) if last.exists() else None,
+        weights_only=True,
+    )
+    module.load_state_dict({f"ensemble.{k}": v for k, v in best_weights(folder / "best.ckpt").items()})
+    outputs = ensemble.to("cpu").calibrate(batch, module.inner_folds(batch))
+    cuts = _risk_cuts(batch, outputs, ensemble)
+    save_preprocessing(folder, modalities, {"cuts": cuts, "inner_fold": inner_fold})
+    save_ensemble(folder, ensemble)
+    return FittedFold(modalities=modalities, ensemble=ensemble.eval(), cuts=cuts)
+
+
+def cross_validate(
+    cohort: Cohort,
+    splits: Sequence[Split],
+    folder: Path,
+    recipe: Recipe,
+    fit_baselines: FitBaselines | None = None,
+    progress: FoldProgress | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit every fold and predict its test patients; finished folds of an earlier attempt are kept.
+
+    Returns:
+        The predictions of the model, and those of the plain baselines (empty without any).
+    """
+    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    frames: dict[str, list[pd.DataFrame]] = {"predictions": [], "baselines": []}
+    for split in splits:
+        fold = folder / f"fold_{split.repeat}_{split.fold}"
+        if not (fold / "predictions.parquet").exists():
+            assays = {name: Assay(m, tables[name]) for name, m in recipe.make_modalities().items()}
+            fitted = fit_fold(cohort, assays, split, fold, recipe, [progress] if progress else [])
+            keys = {"repeat": split.repeat, "fold": split.fold}
+            if fit_baselines is not None:
+                rows = fit_baselines(cohort, assays, split, recipe.times)
+                _write_table(rows.assign(**keys), fold / "baselines.parquet")
+            rows = fitted.predict(cohort, tables, split.test, recipe.times)
+            _write_table(rows.assign(**keys), fold / "predictions.parquet")
+        for name, parts in frames.items():
+            if (fold / f"{name}.parquet").exists():
+                parts.append(pd.read_parquet(fold / f"{name}.parquet"))
+        if progress:
+            progress.fold_done()
+    predictions, baselines = (pd.concat(p, ignore_index=True) if p else pd.DataFrame() for p in frames.values())
+    return predictions, baselines
+
+
+def _write_table(rows: pd.DataFrame, path: Path) -> None:
+    keys = ["repeat", "fold"]
+    temporary = path.with_name(path.name + ".part")
+    rows[keys + [column for column in rows if column not in keys]].to_parquet(temporary, index=False)
+    os.replace(temporary, path)
+
+
+def _loader(batch: PatientBatch, batch_size: int | None, *, shuffle: bool) -> DataLoader[PatientBatch]:
+    """Batches of patients; one batch of all is handed out as it is, without a copy."""
+    if batch_size is None or batch_size >= batch.num_patients:
+        return DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
+    pick = range(batch.num_patients)
+    return DataLoader(
+        pick,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        shuffle=shuffle,
+        collate_fn=lambda chosen: select_patients(batch, torch.tensor(chosen)),
+    )
+
+
+def _inner_folds(batch: PatientBatch, split: Split, num_members: int) -> dict[str, int]:
+    """Inner fold by patient, balanced over the first task's events."""
+    target = next(iter(batch.targets.values()))
+    flag = target.event if hasattr(target, "event") else target.label
+    val = set(split.val)
+    inner = deal_inner_folds(
+        strata=[str(int(f)) for f in flag[:, 0]],
+        order=[hashlib.sha256(f"{split.repeat}/{split.fold}/{p}".encode()).hexdigest() for p in batch.patient_ids],
+        val=[patient in val for patient in batch.patient_ids],
+        num_members=num_members,
+    )
+    return dict(zip(batch.patient_ids, inner, strict=True))
+
+
+def _risk_cuts(batch: PatientBatch, outputs: Mapping[str, torch.Tensor], ensemble: Ensemble) -> dict[str, list[float]]:
+    """Tertiles of the out-of-fold risk at baseline, per survival task."""
+    times = torch.zeros(1)
+    cuts = {}
+    for task, output in outputs.items():
+        prediction = ensemble.decode(task, output, times)
+        if hasattr(prediction, "risk"):
+            known = batch.targets[task].at_risk[:, 0]
+            risk = prediction.risk[:, 0][known] if known.any() else prediction.risk[:, 0]
+            cuts[task] = [float(cut) for cut in np.quantile(risk.numpy(), [1 / 3, 2 / 3])]
+    return cuts

@@ -1,0 +1,194 @@
+"""The model as a whole: invariances, causality, missing modalities, gradients."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fusion.data.dataset import select_patients
+from fusion.models.encoders.gated_attention import GatedAttentionEncoder
+from fusion.models.encoders.variant_set import VariantSetEncoder
+from fusion.models.encoders.vector import LinearEncoder, VectorEncoder
+from fusion.models.fusion.masked_attention import MaskedAttention
+from fusion.models.fusion.masked_mean import MaskedMean
+from fusion.models.patient_model import PatientModel
+from fusion.models.temporal.gru import GRU
+from fusion.models.temporal.last_visit import LastVisit
+from fusion.types import PatientBatch, Samples
+
+PATIENTS, VISITS, DIM = 5, 4, 8
+
+
+def random_samples(width: int, rows_each: Callable[[], int], keep: float, generator: torch.Generator) -> Samples:
+    slot = torch.nonzero(torch.rand(PATIENTS * VISITS, generator=generator) < keep).squeeze(1)
+    counts = torch.tensor([rows_each() for _ in slot], dtype=torch.long)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+    return Samples(torch.randn(int(offsets[-1]), width, generator=generator), offsets, slot)
+
+
+def make_batch(seed: int = 0) -> PatientBatch:
+    g = torch.Generator().manual_seed(seed)
+    mask = torch.arange(VISITS)[None] < torch.tensor([4, 3, 1, 2, 4])[:, None]
+    day = torch.where(mask, torch.tensor([0.0, 21.0, 42.0, 84.0]), torch.tensor(84.0))
+    variants = random_samples(4, lambda: int(torch.randint(1, 6, (), generator=g)), 0.4, g)
+    variants.rows[:, 0] = torch.randint(0, 7, (len(variants.rows),), generator=g).float()
+    samples = {
+        "labs": random_samples(3, lambda: 1, 0.8, g),
+        "variants": variants,
+        "histology": random_samples(6, lambda: int(torch.randint(1, 9, (), generator=g)), 0.4, g),
+    }
+    samples = {name: only_real(s, mask) for name, s in samples.items()}
+    return PatientBatch(tuple("abcde"), day, mask, samples, {})
+
+
+def only_real(samples: Samples, mask: torch.Tensor) -> Samples:
+    return keep_samples(samples, mask.flatten()[samples.slot])
+
+
+def keep_samples(samples: Samples, keep: torch.Tensor) -> Samples:
+    counts = (samples.offsets[1:] - samples.offsets[:-1])[keep]
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+    return Samples(samples.rows[keep[samples.sample_of_row]], offsets, samples.slot[keep])
+
+
+def make_model(fusion: type = MaskedAttention, temporal: type = GRU, *, trained: bool = True) -> PatientModel:
+    torch.manual_seed(0)
+    model = PatientModel(
+        encoders={
+            "labs": VectorEncoder(num_features=3, dim=DIM),
+            "variants": VariantSetEncoder(num_features=4, num_genes=7, dim=DIM),
+            "histology": GatedAttentionEncoder(num_features=6, dim=DIM),
+        },
+        fusion=fusion(dim=DIM, num_modalities=3),
+        temporal=temporal(dim=DIM),
+        num_outputs={"os": 1, "pfs": 3},
+        dim=DIM,
+    )
+    if trained:  # zero-initialised projections would hide most of the network from the tests
+        for parameter in model.parameters():
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    return model.eval()
+
+
+every_option = pytest.mark.parametrize("fusion", [MaskedAttention, MaskedMean])
+every_temporal = pytest.mark.parametrize("temporal", [GRU, LastVisit])
+
+
+@every_option
+@every_temporal
+def test_other_patients_do_not_matter(fusion: type, temporal: type) -> None:
+    model, batch = make_model(fusion, temporal), make_batch()
+    whole = model(batch)["os"]
+    alone = model(select_patients(batch, torch.tensor([3])))["os"]
+    torch.testing.assert_close(alone[0, :2], whole[3, :2])
+
+
+@every_option
+@every_temporal
+def test_the_future_changes_nothing_to_the_bit(fusion: type, temporal: type) -> None:
+    model, batch = make_model(fusion, temporal), make_batch()
+    before = model(batch)["pfs"]
+    samples = {}
+    for name, s in batch.samples.items():
+        rows, late = s.rows.clone(), (s.slot % VISITS >= 2)[s.sample_of_row]
+        rows[late] = rows[late].flip(0) if name == "variants" else rows[late] * 7 + 3
+        samples[name] = replace(s, rows=rows)
+    after = model(replace(batch, samples=samples))["pfs"]
+    assert torch.equal(before[:, :2], after[:, :2])
+    assert not torch.equal(before[0, 2:], after[0, 2:])
+
+
+@every_option
+def test_padding_changes_nothing(fusion: type) -> None:
+    model, batch = make_model(fusion), make_batch()
+    pick = torch.tensor([1, 3])  # at most three visits: the fourth column is padding
+    wide = select_patients(batch, pick)
+    narrow = PatientBatch(
+        wide.patient_ids,
+        wide.day[:, :3],
+        wide.visit_mask[:, :3],
+        {n: replace(s, slot=s.slot // VISITS * 3 + s.slot % VISITS) for n, s in wide.samples.items()},
+        {},
+    )
+    torch.testing.assert_close(model(narrow)["os"], model(wide)["os"][:, :3])
+
+
+@every_option
+@every_temporal
+@pytest.mark.parametrize("absent", [("labs",), ("variants", "histology"), ("labs", "variants", "histology")])
+def test_any_subset_may_be_absent(fusion: type, temporal: type, absent: tuple[str, ...]) -> None:
+    model, batch = make_model(fusion, temporal), make_batch()
+    none = torch.zeros(0, dtype=torch.bool)
+    samples: Mapping[str, Samples] = {
+        name: keep_samples(s, none.new_zeros(len(s.slot))) if name in absent else s for name, s in batch.samples.items()
+    }
+    outputs = model(replace(batch, samples=samples))
+    assert all(torch.isfinite(value).all() for value in outputs.values())
+
+
+def test_an_absent_modality_changes_only_its_patients() -> None:
+    model, batch = make_model(), make_batch()
+    labs = batch.samples["labs"]
+    less = replace(batch, samples={**batch.samples, "labs": keep_samples(labs, labs.slot // VISITS != 0)})
+    before, after = model(batch)["os"], model(less)["os"]
+    assert not torch.equal(before[0], after[0])
+    torch.testing.assert_close(before[1:], after[1:])
+
+
+def test_order_of_rows_in_a_set_changes_nothing() -> None:
+    model, batch = make_model(), make_batch()
+    samples = dict(batch.samples)
+    for name in ("variants", "histology"):
+        s = samples[name]
+        shuffled = torch.cat([torch.arange(a, b).flip(0) for a, b in zip(s.offsets[:-1], s.offsets[1:], strict=True)])
+        samples[name] = replace(s, rows=s.rows[shuffled])
+    torch.testing.assert_close(model(replace(batch, samples=samples))["os"], model(batch)["os"])
+
+
+def test_a_tissue_sample_still_counts_at_later_visits() -> None:
+    model, batch = make_model(temporal=LastVisit), make_batch()
+    tissue = Samples(torch.randn(2, 6), torch.tensor([0, 2]), torch.tensor([0]))  # patient a, baseline
+    none = {n: keep_samples(s, torch.zeros(len(s.slot), dtype=torch.bool)) for n, s in batch.samples.items()}
+    with_tissue = model(replace(batch, samples={**none, "histology": tissue}))["os"]
+    without = model(replace(batch, samples=none))["os"]
+    assert (with_tissue[0] != without[0]).all()
+    assert torch.equal(with_tissue[1:], without[1:])
+
+
+def test_a_fresh_model_is_additive_over_modalities() -> None:
+    model, batch = make_model(temporal=GRU, trained=False), make_batch()
+    empty = {n: keep_samples(s, torch.zeros(len(s.slot), dtype=torch.bool)) for n, s in batch.samples.items()}
+    nothing = model(replace(batch, samples=empty))["os"]
+    parts = [model(replace(batch, samples={**empty, n: s}))["os"] - nothing for n, s in batch.samples.items()]
+    torch.testing.assert_close(nothing + sum(parts), model(batch)["os"])
+
+
+@every_option
+@every_temporal
+def test_gradient_reaches_every_parameter(fusion: type, temporal: type) -> None:
+    model = make_model(fusion, temporal).train()
+    outputs = [model(make_batch(seed)) for seed in range(4)]
+    sum(value.square().sum() for out in outputs for value in out.values()).backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    expected = {"fusion.query", "fusion.modality.weight"} if fusion is MaskedMean else set()
+    assert set(idle) <= expected
+
+
+def test_one_batch_can_be_overfit() -> None:
+    model, batch = make_model(trained=False), make_batch()
+    target = torch.randn(PATIENTS, VISITS, generator=torch.Generator().manual_seed(1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = (model(batch)["os"][..., 0] - target)[batch.visit_mask].square().mean()
+        loss.backward()
+        optimizer.step()
+    # visits without any sample can only be told apart by their day, so the fit need not be perfect
+    assert loss < 0.1 * target.square().mean()
+
+
+def test_linear_encoder_refuses_sets() -> None:
+    encoder = LinearEncoder(num_features=6, dim=DIM)
+    with pytest.raises(ValueError, match="set encoder"):
+        encoder(make_batch().samples["histology"])
