@@ -1,0 +1,75 @@
+"""The cohort as a plain table, one row per patient and visit: what the statistical baselines see."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fusion.data.cohort import Cohort
+from fusion.data.modalities.base import Modality
+from fusion.data.targets import visit_outcomes, visit_responses
+from fusion.types import VisitTable
+
+
+def build_visit_table(
+    cohort: Cohort,
+    modalities: Sequence[tuple[Modality, Any]],
+    patient_ids: Sequence[str],
+    endpoints: Sequence[str],
+    response: bool = True,
+    ne: Literal["unknown", "nonresponder"] = "unknown",
+) -> VisitTable:
+    """Summaries of every assay as known at each visit, beside the outcomes.
+
+    Args:
+        cohort: Where the patients are.
+        modalities: Fitted modalities, each with the table of this cohort that its `load` gave.
+        patient_ids: Patients, in the order of the rows.
+        endpoints: Time-to-event endpoints to answer for.
+        response: Whether to answer for objective response, under the task name `response`.
+        ne: What a patient not evaluable for response is; see `visit_responses`.
+    """
+    visits = _visits(cohort, patient_ids)
+    parts = [_last_known(cohort, modality, table, visits) for modality, table in modalities]
+    names = [f"{modality.name}:{name}" for modality, _ in modalities for name in modality.summary_names]
+    owners = [modality.name for modality, _ in modalities for _ in modality.summary_names]
+    return VisitTable(
+        patient_ids=np.array(visits["patient_id"].to_list(), dtype=np.str_),
+        visit=visits["visit"].to_numpy(dtype=np.int64),
+        day=visits["day"].to_numpy(dtype=np.float64),
+        features=np.concatenate([np.zeros((len(visits), 0)), *parts], axis=1),
+        feature_names=tuple(names),
+        modality=tuple(owners),
+        outcomes={endpoint: visit_outcomes(cohort, endpoint, visits) for endpoint in endpoints},
+        responses={"response": visit_responses(cohort, visits, ne=ne)} if response else {},
+    )
+
+
+def _visits(cohort: Cohort, patient_ids: Sequence[str]) -> pd.DataFrame:
+    """Visits of these patients, patient by patient in the order given."""
+    place = pd.Series(np.arange(len(patient_ids)), index=list(patient_ids))
+    unknown = place.index.difference(cohort.patients.index)
+    if len(unknown):
+        raise ValueError(f"patient {unknown[0]} is not in patients.csv of cohort {cohort.name!r}")
+    visits = cohort.visits[cohort.visits["patient_id"].isin(place.index)]
+    order = np.lexsort([visits["visit"].to_numpy(), place.loc[visits["patient_id"]].to_numpy()])
+    return visits.iloc[order].reset_index(drop=True)
+
+
+def _last_known(cohort: Cohort, modality: Modality, table: Any, visits: pd.DataFrame) -> NDArray[np.float64]:
+    """Summary of the last sample known by each visit, NaN where there was none by then.
+
+    Of several samples at one visit a set assay counts their mean (slides of one tumour), any other the last.
+    """
+    row = pd.MultiIndex.from_frame(visits[["patient_id", "visit"]])
+    placement = modality.placement(cohort)
+    placement = placement[placement["patient_id"].isin(set(visits["patient_id"]))]
+    summary = pd.DataFrame(
+        modality.summarise(table, placement["sample_id"].tolist()).astype(np.float64),
+        index=pd.MultiIndex.from_frame(placement[["patient_id", "visit"]]),
+    )
+    by_visit = summary.groupby(level=[0, 1], sort=False)
+    measured = (by_visit.mean() if modality.is_set else by_visit.last()).reindex(row)
+    return measured.groupby(level=0, sort=False).ffill().to_numpy(dtype=np.float64)
