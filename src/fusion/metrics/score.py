@@ -1,0 +1,280 @@
+"""Scores of a run from its saved tables: what `metrics.json` holds.
+
+Rank metrics (C-index, Uno's C, AUC, AUROC) compare patients of the same fold only. The risks of two folds come from
+two models, and the zero of a Cox risk is arbitrary, so a pair across folds compares scales rather than patients; even
+a model without covariates, which is constant in a fold, then falls below .5, since a fold with few events leaves many
+to its training part. Within folds such a model scores exactly .5. Errors of probabilities (Brier, calibration, AUPRC)
+are on an absolute scale and are pooled over folds. Each repeat is scored by itself, and repeats are averaged.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from fusion.metrics.bootstrap import Floats, Weights, average, difference, figure, patient_weights, replicate
+from fusion.metrics.dynamic import ModelTable, held_out, held_out_response
+from fusion.metrics.response import response_statistics, response_support
+from fusion.metrics.survival import survival_statistics, survival_support
+
+HORIZONS = (180.0, 365.0, 730.0)
+LANDMARKS = (42.0, 84.0)
+#: Our model, and the same model held to what it knew at the baseline visit, scored on the patients of a landmark.
+FUSION, FUSION_AT_BASELINE = "fusion", "fusion_at_baseline"
+#: Differences of these between models say which is better; a difference of slopes does not.
+NOT_COMPARED = ("calibration_slope", "calibration_intercept", "observed_expected")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Statistics of one model at one prediction time, under every weighting.
+
+    Attributes:
+        values: "W" each by flat name (`auc.365`).
+        support: Events behind each.
+        patients: Ids of the scored patients.
+        events: Events, or responders, among them.
+    """
+
+    values: Mapping[str, Floats]
+    support: Mapping[str, int]
+    patients: frozenset[str]
+    events: int
+
+    def figures(self) -> Json:
+        """As in `metrics.json`."""
+        flat = {name: figure(values, self.support[name]) for name, values in self.values.items()}
+        return {**_nested(flat), "n": len(self.patients), "events": self.events}
+
+
+def _nested(flat: Mapping[str, Any]) -> Json:
+    """Turn `auc.365` into `auc: {365: ...}`."""
+    result: Json = {}
+    for name, value in flat.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            result.setdefault(outer, {})[inner] = value
+        else:
+            result[outer] = value
+    return result
+
+
+Pair = tuple[Scored, Scored]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores any model, endpoint and prediction time with one set of bootstrap weights.
+
+    Attributes:
+        patients: Every patient that any model predicts; columns of `weights`.
+        weights: See `fusion.metrics.bootstrap.patient_weights`.
+        horizons: Days after the prediction time, increasing.
+    """
+
+    patients: tuple[str, ...]
+    weights: Weights
+    horizons: tuple[float, ...]
+
+    def score(
+        self, table: ModelTable, task: str, landmark: float | None, only: Collection[str] | None = None
+    ) -> Scored | None:
+        """Score one model at one prediction time, on the patients in `only` if given; None if nobody is left."""
+        rows = table.predictions[table.predictions["task"] == task]
+        wanted = set(self.patients if only is None else only)
+        place = {patient: number for number, patient in enumerate(self.patients) if patient in wanted}
+        training = table.training_patients()
+        if is_response(rows):
+            responses = held_out_response(rows, landmark, training, place)
+            if not responses:
+                return None
+            values = [replicate(partial(response_statistics, each), self.weights, each.patient) for each in responses]
+            support = dict.fromkeys(values[0], min(response_support(each) for each in responses))
+            events = int(responses[0].label.sum())
+            ids = frozenset(self.patients[number] for each in responses for number in each.patient)
+            return Scored(average(values), support, ids, events)
+        repeats = held_out(rows, landmark, training, place, self.horizons)
+        if not repeats:
+            return None
+        values = [
+            replicate(partial(survival_statistics, each, self.horizons), self.weights, each.patient) for each in repeats
+        ]
+        supports = [survival_support(each, self.horizons) for each in repeats]
+        support = {name: min(each[name] for each in supports) for name in supports[0]}
+        ids = frozenset(self.patients[number] for each in repeats for number in each.patient)
+        return Scored(average(values), support, ids, int(repeats[0].event.sum()))
+
+    def compare(self, first: ModelTable, second: ModelTable, task: str, landmark: float | None, known: Pair) -> Json:
+        """Paired differences of every score, `first` minus `second`; on their common patients where they differ."""
+        one, other = known
+        if one.patients != other.patients:
+            common = one.patients & other.patients
+            again = [self.score(table, task, landmark, common) for table in (first, second)]
+            if again[0] is None or again[1] is None:
+                return {}
+            one, other = again[0], again[1]
+        names = [name for name in one.values if name in other.values and name not in NOT_COMPARED]
+        return _nested({name: difference(one.values[name], other.values[name], one.support[name]) for name in names})
+
+
+def is_response(rows: pd.DataFrame) -> bool:
+    """Whether these predictions are of a response rather than of a time."""
+    return "prob_responder" in rows.columns and bool(rows["prob_responder"].notna().any())
+
+
+def _level(
+    scorer: Scorer,
+    models: Mapping[str, ModelTable],
+    pairs: Sequence[tuple[str, str]],
+    task: str,
+    landmark: float | None,
+    only: Collection[str] | None,
+) -> tuple[Json, Json]:
+    """Figures by model, and differences by pair, at one prediction time."""
+    scored: dict[str, Scored] = {}
+    for name, table in models.items():
+        # What was known at baseline is scored on the very patients of the landmark.
+        basis = scored[FUSION].patients if name == FUSION_AT_BASELINE and FUSION in scored else only
+        result = scorer.score(table, task, landmark, basis)
+        if result is not None:
+            scored[name] = result
+    compared = {
+        f"{one} - {other}": scorer.compare(models[one], models[other], task, landmark, (scored[one], scored[other]))
+        for one, other in pairs
+        if one in scored and other in scored
+    }
+    return {name: each.figures() for name, each in scored.items()}, compared
+
+
+def score_models(
+    models: Mapping[str, ModelTable],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    horizons: Sequence[float] = HORIZONS,
+    landmarks: Sequence[float] = LANDMARKS,
+    resamples: int = 1000,
+    seed: int = 0,
+    only: Collection[str] | None = None,
+) -> Json:
+    """Score models at the baseline visit and at landmarks, and compare the `pairs` of them.
+
+    A landmark is left out where no model saw a visit between baseline and it: nothing was learned in between.
+
+    Args:
+        models: Predictions by model name.
+        pairs: Names (a, b) of models whose difference a - b is wanted.
+        horizons: Days after the prediction time.
+        landmarks: Days from day 0.
+        resamples: Bootstrap resamples of patients.
+        seed: Of the bootstrap.
+        only: Score these patients alone (a subgroup); what was fitted on training patients stays as it is.
+    """
+    patients = sorted(
+        {str(patient) for table in models.values() for patient in table.predictions["patient_id"].unique()}
+    )
+    ordered = tuple(sorted(float(horizon) for horizon in horizons))
+    scorer = Scorer(tuple(patients), patient_weights(len(patients), resamples, seed), ordered)
+    tasks = list(dict.fromkeys(str(task) for table in models.values() for task in table.predictions["task"].unique()))
+    at_visit = {name: table for name, table in models.items() if name != FUSION_AT_BASELINE}
+    result: Json = {}
+    for task in tasks:
+        figures, compared = _level(scorer, at_visit, pairs, task, None, only)
+        result[task] = {"model": figures, "landmark": {}, "compare": compared}
+        for landmark in landmarks:
+            if any(_later_visit(table.predictions, task, float(landmark)) for table in models.values()):
+                figures, compared = _level(scorer, models, pairs, task, float(landmark), only)
+                result[task]["landmark"][f"{landmark:g}"] = {**figures, "compare": compared}
+    settings = {"horizons": list(ordered), "landmarks": list(landmarks), "resamples": resamples, "seed": seed}
+    return {"task": result, "settings": settings}
+
+
+def _later_visit(rows: pd.DataFrame, task: str, landmark: float) -> bool:
+    return bool(((rows["task"] == task) & (rows["visit"] > 0) & (rows["day"] <= landmark) & rows["at_risk"]).any())
+
+
+def score_run(
+    predictions: pd.DataFrame,
+    baselines: pd.DataFrame | None,
+    splits: pd.DataFrame,
+    *,
+    horizons: Sequence[float] = HORIZONS,
+    landmarks: Sequence[float] = LANDMARKS,
+    resamples: int = 1000,
+    seed: int = 0,
+    only: Collection[str] | None = None,
+) -> Json:
+    """Score a run and its baselines: the content of `metrics.json`.
+
+    Args:
+        predictions: `predictions.parquet` of the run.
+        baselines: `baselines.parquet`, with its `model` column; None if there are none.
+        splits: `splits.csv` of the run.
+        horizons: See `score_models`, as all that follow.
+        landmarks: At each, also `fusion_at_baseline`: what the visits since baseline added is `fusion` minus that.
+        resamples: As there.
+        seed: As there.
+        only: As there.
+    """
+    models = {FUSION: ModelTable(predictions, splits)}
+    if (predictions["visit"] > 0).any():
+        models[FUSION_AT_BASELINE] = ModelTable(predictions[predictions["visit"] == 0], splits)
+    if baselines is not None:
+        models.update({str(name): ModelTable(rows, splits) for name, rows in baselines.groupby("model", sort=False)})
+    pairs = [(FUSION, name) for name in models if name != FUSION]
+    return score_models(
+        models, pairs, horizons=horizons, landmarks=landmarks, resamples=resamples, seed=seed, only=only
+    )
+
+
+def pool_runs(runs: Sequence[ModelTable]) -> ModelTable:
+    """Join runs that differ only in their seed as further repeats of one run."""
+    predictions, splits, offset = [], [], 0
+    for run in runs:
+        predictions.append(run.predictions.assign(repeat=run.predictions["repeat"] + offset))
+        splits.append(run.splits.assign(repeat=run.splits["repeat"] + offset))
+        offset += int(run.splits["repeat"].max()) + 1
+    return ModelTable(pd.concat(predictions, ignore_index=True), pd.concat(splits, ignore_index=True))
+
+
+def compare_runs(
+    runs: Mapping[str, ModelTable],
+    *,
+    horizons: Sequence[float] = HORIZONS,
+    landmarks: Sequence[float] = LANDMARKS,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Json:
+    """Score several runs side by side, each by its own splits, with paired differences on common patients."""
+    pairs = list(combinations(runs, 2))
+    return score_models(runs, pairs, horizons=horizons, landmarks=landmarks, resamples=resamples, seed=seed)
+
+
+def summary_table(metrics: Json, landmark: float = 42.0) -> list[dict[str, str]]:
+    """Rows for a printed table: one per model, its C-index or AUROC with interval, at baseline and at a landmark."""
+    rows: dict[str, dict[str, str]] = {}
+    for task, scores in metrics["task"].items():
+        levels = {"baseline": scores["model"], f"day {landmark:g}": scores["landmark"].get(f"{landmark:g}", {})}
+        for level, figures in levels.items():
+            for model in [name for name in figures if name != "compare"]:
+                name = "auroc" if "auroc" in figures[model] else "c_index"
+                column = f"{task} {'AUROC' if name == 'auroc' else 'C-index'}, {level}"
+                rows.setdefault(model, {"model": model})[column] = as_text(figures[model][name])
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    return [{column: row.get(column, "") for column in columns} for row in rows.values()]
+
+
+def as_text(one: Mapping[str, Any]) -> str:
+    """Write a figure as `.712 (.650-.770)`; an asterisk marks too few events, a dash an undefined one.
+
+    >>> as_text({"value": 0.7123, "low": 0.65, "high": 0.77})
+    '0.712 (0.650-0.770)'
+    """
+    if one["value"] is None:
+        return "-"
+    interval = "" if one["low"] is None else f" ({one['low']:.3f}-{one['high']:.3f})"
+    return f"{one['value']:.3f}{interval}{'*' if one.get('note') == 'too few events' else ''}"

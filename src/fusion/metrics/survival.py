@@ -1,0 +1,174 @@
+"""All scores of one model for one endpoint at one prediction time, under many patient weightings at once.
+
+Dimension key: W weightings, N held-out patients, Q times after the prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.metrics.calibration import calibration
+from fusion.metrics.functional import brier_terms, censoring_weights, scaled_brier, time_average
+from fusion.metrics.weighted import auc, concordance, mean
+from fusion.survival import StepFunction
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Curves of the training part of one fold, from the same prediction time as the held-out patients.
+
+    Attributes:
+        censoring: G(t), for the weights.
+        survival: Kaplan-Meier, the reference that knows no covariates.
+    """
+
+    censoring: StepFunction
+    survival: StepFunction
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out patients of one repeat of cross-validation, as one model saw them at one prediction time.
+
+    Attributes:
+        patient: Place of each patient in the list of all patients, "N".
+        fold: Fold whose model made the prediction, "N".
+        duration: Days from the prediction time to the event or the end of follow-up, "N".
+        event: True where the endpoint was reached, "N".
+        risk: Higher is worse; comparable within a fold, "N".
+        survival: Probability of no event by `times` after the prediction time, NaN where not predicted, "N Q".
+        times: Increasing; holds every horizon, "Q".
+        training: Curves by fold.
+    """
+
+    patient: Ints
+    fold: Ints
+    duration: Floats
+    event: Bools
+    risk: Floats
+    survival: Floats
+    times: Floats
+    training: Mapping[int, Training]
+
+    def folds(self) -> list[tuple[Ints, Training]]:
+        """Rows of every fold, with the curves of its training part."""
+        return [(np.flatnonzero(self.fold == fold), self.training[int(fold)]) for fold in np.unique(self.fold)]
+
+    def predicted(self, horizon: float) -> Floats | None:
+        """Survival at the horizon, "N"; None where a patient has no prediction or training has no follow-up there."""
+        column = self.survival[:, np.searchsorted(self.times, horizon)]
+        followed = all(float(training.censoring(horizon)) > 0 for _, training in self.folds())
+        return column if len(column) and followed and bool(np.isfinite(column).all()) else None
+
+    def weights_at(self, horizon: float) -> tuple[Floats, Floats]:
+        """Weights of cases and controls at a horizon, each fold by its own censoring curve, "N" each."""
+        case, control = np.zeros(len(self.fold)), np.zeros(len(self.fold))
+        for rows, training in self.folds():
+            case[rows], control[rows] = censoring_weights(
+                self.duration[rows], self.event[rows], horizon, training.censoring
+            )
+        return case, control
+
+    def brier_at(self, horizon: float, survival: Floats) -> Floats:
+        """Each patient's share of the Brier score at a horizon, "N"."""
+        terms = np.zeros(len(self.fold))
+        for rows, training in self.folds():
+            terms[rows] = brier_terms(
+                survival[rows], self.duration[rows], self.event[rows], horizon, training.censoring
+            )
+        return terms
+
+    def reference_at(self, horizon: float) -> Floats:
+        """Kaplan-Meier survival of each patient's training part at a horizon, "N"."""
+        reference = np.zeros(len(self.fold))
+        for rows, training in self.folds():
+            reference[rows] = float(training.survival(horizon))
+        return reference
+
+    def uno_weights(self, tau: float) -> Floats:
+        """Return 1 / G(T-)^2 of events before tau and within the follow-up of the training part, "N"."""
+        weight = np.zeros(len(self.fold))
+        for rows, training in self.folds():
+            known = training.censoring.left(self.duration[rows])
+            counted = self.event[rows] & (self.duration[rows] < tau) & (known > 0)
+            weight[rows] = np.divide(1.0, known**2, out=np.zeros(len(rows)), where=counted)
+        return weight
+
+
+def survival_support(held_out: HeldOut, horizons: Sequence[float]) -> dict[str, int]:
+    """Events behind every figure of `survival_statistics`; for AUC, the smaller of cases and controls."""
+    duration, event = held_out.duration, held_out.event
+    by = {horizon: int((event & (duration <= horizon)).sum()) for horizon in horizons}
+    beyond = {horizon: int((duration > horizon).sum()) for horizon in horizons}
+    middle, last = horizons[len(horizons) // 2], horizons[-1]
+    support = {"c_index": int(event.sum()), "c_index_uno": by[last], "ibs": by[last]}
+    for horizon in horizons:
+        support[f"auc.{horizon:g}"] = min(by[horizon], beyond[horizon])
+        support[f"brier.{horizon:g}"] = support[f"scaled_brier.{horizon:g}"] = by[horizon]
+    for name in ("calibration_slope", "calibration_intercept", "observed_expected", "ici"):
+        support[name] = min(by[middle], beyond[middle])
+    return support
+
+
+def auc_at(held_out: HeldOut, horizon: float, weights: Floats) -> Floats:
+    """AUC of the predicted probability of an event by the horizon, "W"; of the risk where none is predicted."""
+    survival = held_out.predicted(horizon)
+    if survival is None and not all(float(curves.censoring(horizon)) > 0 for _, curves in held_out.folds()):
+        return np.full(len(weights), np.nan)
+    case, control = held_out.weights_at(horizon)
+    marker = held_out.risk if survival is None else 1.0 - survival
+    return auc(weights, marker, case, control, held_out.fold)
+
+
+def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: Floats) -> dict[str, Floats]:
+    """Every score under every weighting, "W" each; NaN where it is undefined.
+
+    Names: `c_index`, `c_index_uno` (up to the last horizon), `ibs` (over the grid up to the last horizon), `auc.<h>`,
+    `brier.<h>`, `scaled_brier.<h>` (1 - Brier / Brier of the training Kaplan-Meier), and at the middle horizon
+    `calibration_slope`, `calibration_intercept`, `observed_expected`, `ici`.
+    """
+    undefined = np.full(len(weights), np.nan)
+    duration, event, fold, risk = held_out.duration, held_out.event, held_out.fold, held_out.risk
+    middle, last = horizons[len(horizons) // 2], horizons[-1]
+    result = {
+        "c_index": concordance(weights, risk, duration, event, event.astype(np.float64), fold),
+        "c_index_uno": concordance(weights, risk, duration, event, held_out.uno_weights(last), fold),
+        "ibs": undefined,
+    }
+    grid = [
+        (time, survival)
+        for time in held_out.times
+        if time <= last and (survival := held_out.predicted(time)) is not None
+    ]
+    if grid and grid[-1][0] == last:
+        terms = np.stack([held_out.brier_at(time, survival) for time, survival in grid], axis=1)
+        result["ibs"] = mean(weights, time_average(terms, np.array([time for time, _ in grid])))
+    for horizon in horizons:
+        result[f"auc.{horizon:g}"] = auc_at(held_out, horizon, weights)
+        result[f"brier.{horizon:g}"] = result[f"scaled_brier.{horizon:g}"] = undefined
+        survival = held_out.predicted(horizon)
+        if survival is not None:
+            brier = mean(weights, held_out.brier_at(horizon, survival))
+            reference = mean(weights, held_out.brier_at(horizon, held_out.reference_at(horizon)))
+            result[f"brier.{horizon:g}"] = brier
+            with np.errstate(divide="ignore", invalid="ignore"):
+                result[f"scaled_brier.{horizon:g}"] = scaled_brier(brier, reference)
+    survival = held_out.predicted(middle)
+    names = ("calibration_slope", "calibration_intercept", "observed_expected", "ici")
+    if survival is None:
+        return {**result, **dict.fromkeys(names, undefined)}
+    result.update(calibration(1.0 - survival, *held_out.weights_at(middle), weights, "cloglog"))
+    if not varies_within(1.0 - survival, fold):
+        result["calibration_slope"] = undefined
+    return result
+
+
+def varies_within(values: Floats, group: Ints) -> bool:
+    """Whether predictions differ inside a fold; where they do not, a slope only tells folds apart."""
+    return any(float(np.ptp(values[group == member])) > 1e-6 for member in np.unique(group))
