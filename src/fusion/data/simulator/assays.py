@@ -28,7 +28,7 @@ MORPHOTYPES: Final = (
 PLEOMORPHIC, NEEDLE = 6, 7
 
 #: A biopsy is a small piece of the tumour: log spread between what it holds and what the whole tumour is.
-BIOPSY_SPREAD: Final = {"expression": 0.40, "methylation": 0.55, "histology": 0.85}
+BIOPSY_SPREAD: Final = {"expression": 0.32, "methylation": 0.58, "histology": 0.68}
 
 
 def _logistic(values: FloatArray) -> FloatArray:

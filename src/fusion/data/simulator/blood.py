@@ -120,9 +120,9 @@ def labs_table(*, latents: Latents, draws: Draws, taken: BoolArray, rng: Generat
     def noise(spread: float) -> FloatArray:
         return spread * rng.normal(size=size)
 
-    progrp = np.log(45) + level_progrp[patient] + noise(0.35)
-    progrp += secretor * (1.6 + 0.5 * ne + 0.45 * np.maximum(load, -4))
-    nse = np.log(22) + level_nse[patient] + 0.15 * ne + 0.10 * np.maximum(load, -4) + noise(0.35)
+    progrp = np.log(45) + level_progrp[patient] + noise(0.25)
+    progrp += secretor * (1.6 + 0.5 * ne + 0.65 * np.maximum(load, -4))
+    nse = np.log(22) + level_nse[patient] + 0.15 * ne + 0.14 * np.maximum(load, -4) + noise(0.28)
     drift = 0.05 * change + np.where(draws.day[taken] > 0, noise(0.10), 0.0)
     ldh = baseline_ldh(latents)[patient] * np.exp(drift)
     nlr = np.log(3.4) - 0.15 * latents.teff[patient] + 0.03 * change + noise(0.4)

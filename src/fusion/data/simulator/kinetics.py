@@ -131,8 +131,11 @@ def _assess(
     baseline, total = total[:, :1], total[:, 1:]
     exists = np.arange(diameters.shape[2]) < num_lesions[:, None]
     gone = np.where(nodal[:, None], diameters[:, 1:] < 100, diameters[:, 1:] == 0) | ~exists[:, None]
-    progressed = (10 * total >= 12 * nadir) & (total - nadir >= 50) | new_lesion[:, 1:]
-    return np.select([progressed, gone.all(axis=2), 10 * total <= 7 * baseline], [3, 0, 1], default=2)
+    complete = gone.all(axis=2)
+    responded = np.cumsum(complete, axis=1) > complete  # at an earlier scan
+    seen_again = responded & ((diameters[:, 1:] > 0) & ~nodal[:, None]).any(axis=2)
+    progressed = (10 * total >= 12 * nadir) & (total - nadir >= 50) | seen_again | new_lesion[:, 1:]
+    return np.select([progressed, complete, 10 * total <= 7 * baseline], [3, 0, 1], default=2)
 
 
 def simulate_course(*, latents: Latents, preset: Preset, rng: Generator) -> Course:

@@ -13,6 +13,7 @@ from numpy.random import Generator
 
 from fusion.data.simulator.kinetics import Course, simulate_course, tumor_fraction
 from fusion.data.simulator.latents import BoolArray, FloatArray, Latents, Preset, draw_latents
+from fusion.survival import kaplan_meier, median
 
 REFERENCE_PATIENTS: Final = 4000
 REFERENCE_SEED: Final = 1_000_003
@@ -63,15 +64,6 @@ def fit_cox(*, features: FloatArray, days: FloatArray, event: BoolArray, ridge: 
         if np.abs(step).max() < 1e-8:
             break
     return beta
-
-
-def kaplan_meier_median(days: FloatArray, event: BoolArray) -> float:
-    """First day on which half are free of the event; NaN if never reached."""
-    times = np.unique(days[event])
-    at_risk = (days[None, :] >= times[:, None]).sum(axis=1)
-    deaths = ((days[None, :] == times[:, None]) & event).sum(axis=1)
-    below = np.cumprod(1 - deaths / at_risk) <= 0.5
-    return float(times[below.argmax()]) if below.any() else float("nan")
 
 
 @dataclass(frozen=True)
@@ -174,5 +166,5 @@ def oracle_figures(*, cohort: Population, scores: Mapping[str, FloatArray]) -> d
     for endpoint in ("os", "pfs"):
         days, event = getattr(course, f"{endpoint}_days"), getattr(course, f"{endpoint}_event")
         figures[f"{endpoint}_event_fraction"] = float(event.mean())
-        figures[f"{endpoint}_median_months"] = kaplan_meier_median(days, event) / month
+        figures[f"{endpoint}_median_months"] = median(kaplan_meier(days, event)) / month
     return figures

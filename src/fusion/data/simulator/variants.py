@@ -1,5 +1,6 @@
 """The MAF that exome sequencing of the biopsy would give: drivers, passengers, amplifications and FFPE artefacts."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -14,16 +15,19 @@ from fusion.data.simulator.latents import BoolArray, FloatArray, Latents
 #: Megabases of coding sequence that the simulated assay covers: mutations per Mb times this is their number.
 TARGET_MB: Final = 10.0
 #: Share of true driver mutations that the assay misses.
-MISSED: Final = 0.03
+MISSED: Final = 0.02
 #: Drivers that carry no effect, with their frequency.
 NEUTRAL_DRIVERS: Final = {"CREBBP": 0.17, "EP300": 0.10, "TP73": 0.13, "PIK3CA": 0.10, "PTEN": 0.09}
-NOTCH_FAMILY: Final = ("NOTCH1", "NOTCH2", "NOTCH3", "NOTCH4")
-MYC_FAMILY: Final = ("MYC", "MYCL", "MYCN")
+#: Families of which one member is hit, with the share of each.
+NOTCH_FAMILY: Final = {"NOTCH1": 0.70, "NOTCH3": 0.20, "NOTCH2": 0.07, "NOTCH4": 0.03}
+MYC_FAMILY: Final = {"MYC": 0.65, "MYCL": 0.28, "MYCN": 0.07}
 LONG_GENES: Final = (
     "TTN", "MUC16", "RYR2", "CSMD3", "LRP1B", "USH2A", "ZFHX4", "XIRP2", "SPTA1", "CSMD1", "FAT3", "FAT1", "RYR1",
     "RYR3", "DNAH5", "SYNE1", "PCLO", "FLG", "OBSCN", "MUC17", "PCDH15", "COL11A1", "NAV3", "HMCN1", "ANK2", "APOB",
     "ADGRV1", "DMD", "KMT2C", "LRP2",
 )  # fmt: skip
+#: Genes that are hit once in a while, by chance.
+NUM_OTHER_GENES: Final = 4000
 TRUNCATING: Final = ("Nonsense_Mutation", "Frame_Shift_Del", "Frame_Shift_Ins", "Splice_Site")
 PASSENGER_CLASSES: Final = {
     "Missense_Mutation": 0.63, "Silent": 0.24, "Nonsense_Mutation": 0.05, "Splice_Site": 0.03,
@@ -41,13 +45,18 @@ def _gene_table() -> pd.DataFrame:
     rng = np.random.default_rng([DESIGN_SEED, 4])
     drivers = ("TP53", "RB1", "KMT2D", *NEUTRAL_DRIVERS, *NOTCH_FAMILY, *MYC_FAMILY)
     real_places = {"TP53": ("17", 7_668_421), "RB1": ("13", 48_303_748), "MYC": ("8", 127_735_434)}
-    genes = [*drivers, *LONG_GENES, *(f"SIMG{i:04d}" for i in range(1, 601))]
-    weight = np.concatenate([np.zeros(len(drivers)), rng.uniform(3, 12, len(LONG_GENES)), rng.gamma(2.0, 0.5, 600)])
+    genes = [*drivers, *LONG_GENES, *(f"SIMG{i:04d}" for i in range(1, NUM_OTHER_GENES + 1))]
+    rare = rng.gamma(8.0, 1 / 8, NUM_OTHER_GENES)
+    weight = np.concatenate([np.zeros(len(drivers)), np.linspace(40, 8, len(LONG_GENES)), rare])
     chromosome = rng.integers(1, 23, len(genes)).astype(str).astype(object)
     start = rng.integers(1_000_000, 45_000_000, len(genes))
     for gene, (where, first) in real_places.items():
         chromosome[genes.index(gene)], start[genes.index(gene)] = where, first
     return pd.DataFrame({"gene": genes, "chromosome": chromosome, "start": start, "weight": weight / weight.sum()})
+
+
+def _members(family: Mapping[str, float], size: int, rng: Generator) -> NDArray[np.object_]:
+    return rng.choice(np.array(list(family), dtype=object), size, p=list(family.values()))
 
 
 def _drivers(latents: Latents, rng: Generator) -> pd.DataFrame:
@@ -60,7 +69,7 @@ def _drivers(latents: Latents, rng: Generator) -> pd.DataFrame:
     mutated: list[tuple[NDArray[np.object_], BoolArray, BoolArray, float]] = [
         (np.full(n, "TP53", dtype=object), latents.tp53, latents.tp53_truncating, 0.9),
         (np.full(n, "RB1", dtype=object), latents.rb1, truncating(0.8), 0.9),
-        (rng.choice(np.array(NOTCH_FAMILY, dtype=object), n), latents.notch, truncating(0.3), 0.2),
+        (_members(NOTCH_FAMILY, n, rng), latents.notch, truncating(0.3), 0.2),
         (np.full(n, "KMT2D", dtype=object), latents.kmt2d, truncating(0.5), 0.2),
     ]
     for gene, share in NEUTRAL_DRIVERS.items():
@@ -94,7 +103,7 @@ def _passengers(latents: Latents, rng: Generator) -> pd.DataFrame:
 
 
 def _amplifications(latents: Latents, rng: Generator) -> pd.DataFrame:
-    gene = rng.choice(np.array(MYC_FAMILY, dtype=object), len(latents), p=[0.5, 0.35, 0.15])
+    gene = _members(MYC_FAMILY, len(latents), rng)
     rows = {"sample": np.arange(len(latents)), "gene": gene, "kind": "Amplification", "lost": False, "artefact": False}
     return pd.DataFrame(rows)[latents.myc_amplified & (rng.random(len(latents)) >= MISSED)]
 
