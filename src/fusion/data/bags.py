@@ -167,5 +167,5 @@ def _fault(path: Path, column: str, found: str, remedy: str) -> CohortError:
 
 
 def _damaged(path: Path, error: Exception, remedy: str = "write or copy the file again") -> CohortError:
-    message = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+    message = str(error).split(" (")[0].splitlines()[0][:80] if str(error) else type(error).__name__
     return _fault(path, "", f"a file that cannot be read ({message})", remedy)

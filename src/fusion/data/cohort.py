@@ -14,7 +14,7 @@ RESPONDERS = ("CR", "PR")
 
 @dataclass(frozen=True)
 class Cohort:
-    """Validated tables of one study. `fusion.data.schema.read_cohort` makes it; nothing changes it afterwards.
+    """Validated tables of one study. `fusion.data.read.read_cohort` makes it; nothing changes it afterwards.
 
     Attributes:
         name: Name from `cohort.yaml`.
@@ -31,7 +31,8 @@ class Cohort:
         visits: One row per patient and visit, sorted: `patient_id`, `visit`, `day`. Every patient has at least one.
         lesions: The lesions table as read, or None.
         splits: The splits table as read (`patient_id`, `repeat`, `fold`), or None.
-        left_out: What was left out and why, one row each: `file`, `item`, `reason`.
+        left_out: What was left out and why, one row each: `file`, `item`, `reason`, `count` (variants of the item, or
+            1).
     """
 
     name: str
@@ -44,7 +45,7 @@ class Cohort:
     visits: pd.DataFrame
     lesions: pd.DataFrame | None = None
     splits: pd.DataFrame | None = None
-    left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["file", "item", "reason"]))
+    left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["file", "item", "reason", "count"]))
 
     @property
     def patient_ids(self) -> tuple[str, ...]:
