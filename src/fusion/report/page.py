@@ -1,0 +1,83 @@
+"""Builds `report/index.html` of a run: one file with everything in it, the same bytes for the same run folder."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fusion.report import summary, tables
+from fusion.report.availability import availability
+from fusion.report.run_folder import FUSION, RESPONSE, Run, read_run
+from fusion.report.score_figures import auc_plate, landmark_plate, response_plate, slug, training_plates
+from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
+from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, short_name, task_name
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build_report(run: Path) -> Path:
+    """Write the report of a finished run and return its path.
+
+    Args:
+        run: Run folder as `train.py` leaves it. Nothing outside it is read.
+
+    Raises:
+        ValueError: The run is not finished: it has no manifest or no predictions.
+    """
+    page = render(read_run(run))
+    path = run / "report" / "index.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def render(run: Run) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    scored = [*run.endpoints, *([RESPONSE] if run.has_response else [])]
+    models = dict.fromkeys(model for task in scored for model in run.models(task))
+    plain = {model for task in scored for model in run.baseline_models(task)}
+    return environment.get_template("report.html.j2").render(
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        manifest=run.manifest,
+        simulated=run.simulated,
+        cohort=summary.cohort_name(run),
+        patients=summary.num_patients(run),
+        what_was_done=summary.what_was_done(run),
+        answer=summary.answer(run),
+        models=[(slug(model), model_name(model), model == FUSION) for model in models],
+        about_baselines=[(model_name(m), ABOUT_MODELS.get(m, "a plain model")) for m in models if m in plain],
+        scores=tables.score_table(run),
+        differences=tables.difference_table(run),
+        details=[(task_name(task), tables.detail_table(run, task)) for task in scored],
+        flow=summary.flow(run),
+        endpoints=tables.endpoint_table(run),
+        availability=availability(run),
+        left_out=summary.left_out(run),
+        cautions=[str(caution) for caution in run.qc.get("cautions") or []],
+        survival=[kaplan_meier_plate(run, task) for task in run.endpoints],
+        calibration=[
+            *(calibration_plate(run, task) for task in run.endpoints),
+            *([response_plate(run)] if run.has_response else []),
+        ],
+        auc=[auc_plate(run, task) for task in run.endpoints],
+        landmarks=[landmark_plate(run, task) for task in run.endpoints],
+        training=training_plates(run),
+        tasks=listed([task_name(task) for task in scored]),
+        survival_tasks=[(short_name(task), task_name(task)) for task in run.endpoints],
+        has_response=run.has_response,
+        has_landmarks=any(run.landmarks(task) for task in run.endpoints),
+        modalities=listed([str(name) for name in run.manifest.get("modalities", [])] or ["those configured"]),
+        glossary=GLOSSARY,
+    )

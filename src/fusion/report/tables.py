@@ -1,0 +1,196 @@
+"""Tables of the page: scores, differences, further figures, endpoints, availability, what was left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run
+from fusion.report.score_figures import slug
+from fusion.report.style import DAYS_PER_MONTH
+from fusion.report.words import bounds, digits, model_name, p_value, short_name, task_name, when
+from fusion.survival import kaplan_meier, median, median_follow_up
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table.
+
+    Attributes:
+        text: What is printed.
+        below: Small lines below it: the interval, the p value.
+        order: Number that the column is sorted by.
+        best: True for the best baseline of the column.
+    """
+
+    text: str
+    below: tuple[str, ...] = ()
+    order: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a name, the model that the toggles know it by, whether it is ours or an oracle, and its cells."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    model: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with one or two rows of column heads.
+
+    Attributes:
+        groups: Heads that span columns: text and number of columns.
+        heads: Head of each column after the first.
+        rows: The body.
+    """
+
+    groups: tuple[tuple[str, int], ...]
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def uncertain(self) -> bool:
+        """True where a figure carries the mark of too few events."""
+        return any(cell.text.endswith("*") for row in self.rows for cell in row.cells)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Discrimination of a task at baseline (`day` None) or at a landmark."""
+
+    task: str
+    metric: str
+    day: float | None
+
+
+def score_columns(run: Run) -> list[Column]:
+    """C-index of every endpoint at baseline and at the landmarks, then AUROC of response at baseline."""
+    scored = [task for task in run.endpoints if run.models(task)]
+    columns = [Column(task, "c_index", day) for task in scored for day in (None, *run.landmarks(task))]
+    return columns + ([Column(RESPONSE, "auroc", None)] if run.models(RESPONSE) else [])
+
+
+def score_table(run: Run) -> Table | None:
+    """Every model by discrimination, the best baseline of each column marked; the oracles beside."""
+    columns = score_columns(run)
+    if not columns:
+        return None
+    best = [run.best_baseline(at.task, at.metric, at.day) for at in columns]
+    rows = []
+    for model in dict.fromkeys(model for at in columns for model in run.models(at.task)):
+        cells = [
+            _cell(run.estimate(at.task, model, at.metric, at.day), best=model == top)
+            for at, top in zip(columns, best, strict=True)
+        ]
+        rows.append(_row(model, cells))
+    return Table(groups=_groups(columns), heads=_heads(columns), rows=(*rows, *_oracle_rows(run, columns)))
+
+
+def difference_table(run: Run) -> Table | None:
+    """Paired difference of our model to every other one, with interval and p."""
+    columns = score_columns(run)
+    rows = []
+    for model in dict.fromkeys(model for at in columns for model in run.models(at.task)):
+        gains = [run.gain(at.task, model, at.metric, at.day) for at in columns]
+        if any(gain is not None for gain in gains):
+            rows.append(_row(model, [_cell(gain, difference=True) for gain in gains]))
+    return Table(groups=_groups(columns), heads=_heads(columns), rows=tuple(rows)) if rows else None
+
+
+def _oracle_rows(run: Run, columns: list[Column]) -> list[Row]:
+    """What could be reached at best in a simulated cohort: from its true state, and from its noisy assays."""
+    truth = "Oracle: true state of the tumour"
+    assays = "Oracle: assays as measured, learnt from a large cohort"
+    names: dict[str, list[str]] = {truth: [], assays: []}
+    for at in columns:
+        if at.task == RESPONSE:
+            names[truth].append("response_oracle_auroc")
+            names[assays].append("")
+        elif at.day is None:
+            names[truth].append(f"{at.task}_oracle_c_index")
+            names[assays].append(f"{at.task}_readouts_c_index")
+        else:
+            names[truth].append("")
+            names[assays].append(f"{at.task}_week{at.day / 7:g}_ctdna_c_index")
+    rows = []
+    for title, keys in names.items():
+        figures = [run.oracle(key) for key in keys]
+        if any(figure is not None for figure in figures):
+            cells = tuple(Cell(digits(figure), order=figure) for figure in figures)
+            rows.append(Row(name=title, cells=cells, kind="oracle"))
+    return rows
+
+
+def detail_table(run: Run, task: str) -> Table | None:
+    """Further figures of a task at baseline."""
+    if task == RESPONSE:
+        columns = [("AUPRC", "auprc"), ("Brier score", "brier"), ("Calibration slope", "calibration_slope")]
+    else:
+        columns = [("Uno's C", "c_index_uno"), ("Integrated Brier", "ibs"), ("Calibration slope", "calibration_slope")]
+        horizons = run.horizons(task, FUSION)
+        for day in horizons[len(horizons) // 2 :][:1]:
+            columns[2:2] = [(f"AUC, day {day:g}", f"auc/{day:g}"), (f"Brier, day {day:g}", f"brier/{day:g}")]
+    counts = [("Patients", "n"), ("Events" if task != RESPONSE else "Responders", "events")]
+    rows = []
+    for model in run.models(task):
+        cells = [_cell(run.estimate(task, model, metric)) for _, metric in columns]
+        if any(cell.order is not None for cell in cells):
+            numbers = [_cell(run.estimate(task, model, metric), places=0) for _, metric in counts]
+            rows.append(_row(model, [*cells, *numbers]))
+    heads = tuple(head for head, _ in (*columns, *counts))
+    return Table(groups=(), heads=heads, rows=tuple(rows)) if rows else None
+
+
+def endpoint_table(run: Run) -> Table | None:
+    """Patients, events, follow-up and median time of every endpoint, from day 0."""
+    rows = []
+    for task in run.endpoints:
+        table = run.at_visit(task)
+        if table.empty:
+            continue
+        duration = table["duration"].to_numpy(dtype=np.float64)
+        event = table["event"].to_numpy(dtype=bool)
+        cells = (
+            Cell(f"{len(table):,}"),
+            Cell(f"{int(event.sum()):,}"),
+            Cell(_months(median_follow_up(duration, event))),
+            Cell(_months(median(kaplan_meier(duration, event)))),
+        )
+        rows.append(Row(name=task_name(task).capitalize(), cells=cells))
+    heads = ("Patients", "Events", "Median follow-up, months", "Median time to event, months")
+    return Table(groups=(), heads=heads, rows=tuple(rows)) if rows else None
+
+
+def _months(days: float) -> str:
+    return f"{days / DAYS_PER_MONTH:.1f}" if np.isfinite(days) else "not reached"
+
+
+def _row(model: str, cells: list[Cell]) -> Row:
+    kind = "ours" if model == FUSION else ""
+    return Row(name=model_name(model), cells=tuple(cells), model=slug(model), kind=kind)
+
+
+def _groups(columns: list[Column]) -> tuple[tuple[str, int], ...]:
+    names = [f"{short_name(at.task)}, {'C-index' if at.metric == 'c_index' else 'AUROC'}" for at in columns]
+    return tuple((name, names.count(name)) for name in dict.fromkeys(names))
+
+
+def _heads(columns: list[Column]) -> tuple[str, ...]:
+    return tuple(when(at.day).capitalize() for at in columns)
+
+
+def _cell(estimate: Estimate | None, *, places: int = 3, best: bool = False, difference: bool = False) -> Cell:
+    if estimate is None:
+        return Cell("–")
+    text = digits(estimate.value, places) if places else f"{estimate.value:,.0f}"
+    sign = "+" if difference and estimate.value >= 0.5 * 10**-places else ""
+    below = [bounds(estimate, places)] if bounds(estimate, places) else []
+    if difference and estimate.p is not None:
+        p = p_value(estimate.p)
+        below.append(f"p {p if p.startswith('<') else f'= {p}'}")
+    mark = "*" if estimate.note == "too few events" else ""
+    return Cell(f"{sign}{text}{mark}", below=tuple(below), order=estimate.value, best=best)

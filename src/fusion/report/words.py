@@ -1,0 +1,191 @@
+"""The words of the page: how models, tasks and times are called, and what the terms mean to a clinician."""
+
+import math
+
+from fusion.report.run_folder import Estimate
+
+MODELS = {
+    "fusion": "Fusion (ours)",
+    "fusion_at_baseline": "Fusion, baseline visit only",
+    "km": "No covariates (Kaplan-Meier)",
+    "cox_stage": "Cox: stage",
+    "cox_clinical": "Cox: clinical",
+    "cox_all": "Cox: all features",
+    "landmark_cox": "Landmark Cox: last values",
+    "logistic_clinical": "Logistic: clinical",
+    "logistic_all": "Logistic: all features",
+}
+ABOUT_MODELS = {
+    "km": "the Kaplan-Meier curve of the training patients, the same for everybody",
+    "cox_stage": "Cox regression on stage alone",
+    "cox_clinical": "ridge Cox regression on the clinical covariates",
+    "cox_all": "penalised Cox regression on all assays, each summarised",
+    "landmark_cox": "Cox regression fitted anew at every landmark on the last value of each assay",
+    "logistic_clinical": "logistic regression on the clinical covariates",
+    "logistic_all": "logistic regression on all assays, each summarised",
+}
+TASKS = {"os": "overall survival", "pfs": "progression-free survival", "response": "objective response"}
+SHORT = {"os": "OS", "pfs": "PFS", "response": "Response"}
+
+GLOSSARY = (
+    (
+        "AUC at a time",
+        "Among one patient with the event by that time and one without, the chance that the first had the higher "
+        "predicted risk. Weighted for patients lost to follow-up. 0.5 is chance, 1 is perfect.",
+    ),
+    (
+        "AUROC",
+        "The same for response: the chance that a responder was given a higher probability than a non-responder.",
+    ),
+    (
+        "AUPRC",
+        "Area under the precision-recall curve. Chance is the share of responders, not 0.5.",
+    ),
+    (
+        "Baseline",
+        "The visit before treatment, day 0 (C1D1). Also, with 'plain': a simple model to compare with.",
+    ),
+    (
+        "Brier score, IBS",
+        "Mean squared distance between predicted probability and what happened, at one time or averaged over "
+        "time. Lower is better; it rewards ranking and calibration together.",
+    ),
+    (
+        "C-index",
+        "Of two patients, the chance that the one with the earlier event had the higher predicted risk. Harrell's "
+        "form is shown first; Uno's corrects for the pattern of follow-up.",
+    ),
+    (
+        "Calibration",
+        "Whether predicted probabilities come true: of patients given 60 %, about 60 should be event-free. A "
+        "slope of 1 is ideal; below 1 the predictions are too extreme, above 1 too timid.",
+    ),
+    (
+        "Cross-validation",
+        "The patients are split into folds; each fold is predicted by a model that never saw it. Every figure "
+        "here comes from such held-out predictions.",
+    ),
+    (
+        "Interval (95 %)",
+        "From resampling patients. It covers chance in who was enrolled, not differences between hospitals. Wide "
+        "intervals mean: too few patients to tell.",
+    ),
+    (
+        "Landmark",
+        "A later time, such as week 6, at which patients still free of the event are predicted afresh from all "
+        "that is known by then.",
+    ),
+    (
+        "Log-rank p",
+        "How surprising the difference between curves would be if the groups did not differ.",
+    ),
+    (
+        "Modality",
+        "A kind of assay or data: clinical, tumour variants, expression, methylation, histology, plasma, labs.",
+    ),
+    (
+        "Oracle",
+        "In simulated cohorts only: what a model could reach that knew the true state of every tumour.",
+    ),
+    (
+        "Paired difference",
+        "Two models scored on the same resampled patients, so that chance in the patients cancels.",
+    ),
+    (
+        "Risk group",
+        "Low, middle or high by cuts at the thirds of the training patients, applied to held-out ones.",
+    ),
+)
+
+
+def model_name(model: str) -> str:
+    """What the page calls a model."""
+    return MODELS.get(model, model.replace("_", " "))
+
+
+def chart_name(model: str) -> str:
+    """What a line in a narrow drawing is called.
+
+    >>> chart_name("fusion"), chart_name("landmark_cox"), chart_name("cox_all")
+    ('Fusion', 'Landmark Cox', 'Cox, all')
+    """
+    if model == "fusion_at_baseline":
+        return "Fusion, day 0"
+    name = model_name(model).removesuffix(" (ours)").removesuffix(": last values")
+    return name.removesuffix(" features").replace(": ", ", ")
+
+
+def task_name(task: str) -> str:
+    """What the page calls a task."""
+    return TASKS.get(task, task.replace("_", " "))
+
+
+def short_name(task: str) -> str:
+    """The letters for a task in a table."""
+    return SHORT.get(task, task.upper())
+
+
+def when(day: float | None) -> str:
+    """Name of a landmark.
+
+    >>> when(None), when(42.0), when(30.0)
+    ('baseline', 'week 6', 'day 30')
+    """
+    if day is None or day == 0:
+        return "baseline"
+    return f"week {day / 7:g}" if day % 7 == 0 else f"day {day:g}"
+
+
+def digits(value: float | None, places: int = 3) -> str:
+    """A number with a fixed number of decimals, or a dash.
+
+    >>> digits(0.71449), digits(None), digits(-0.0001)
+    ('0.714', '–', '0.000')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{places}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+
+def bounds(estimate: Estimate | None, places: int = 3) -> str:
+    """The interval of a figure, or nothing where it has none.
+
+    >>> bounds(Estimate(0.7, 0.65, 0.75)), bounds(Estimate(0.0, -0.1, 0.1), 1), bounds(Estimate(0.7))
+    ('0.650–0.750', '−0.1 to 0.1', '')
+    """
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    joint = " to " if estimate.low < 0 else "–"
+    return f"{digits(estimate.low, places)}{joint}{digits(estimate.high, places)}"
+
+
+def p_value(p: float | None) -> str:
+    """A p value as journals print it.
+
+    >>> p_value(0.2), p_value(0.0312), p_value(0.00001), p_value(None)
+    ('0.20', '0.031', '< 0.001', '–')
+    """
+    if p is None or not math.isfinite(p):
+        return "–"
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "visit"), counted(240, "patient")
+    ('1 visit', '240 patients')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(items: list[str]) -> str:
+    """Items in a sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
