@@ -11,7 +11,7 @@ Conventions that are never inverted: `event` is True when it happened, `mask` is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -169,7 +169,7 @@ class VisitTable:
         responses: Per response task, what `Response` holds, "N" each.
     """
 
-    patient_ids: NDArray[np.str_]
+    patient_ids: NDArray[Any]  # str_ of any width; a checker takes NDArray[np.str_] for width 0 alone
     visit: NDArray[np.int64]
     day: NDArray[np.float64]
     features: NDArray[np.float64]
