@@ -24,8 +24,16 @@ class Components:
     scale: Floats
 
     def scores(self, values_SG: Floats) -> Floats:
-        """Scores "S K", in units of the training sd of the first component: weak components stay small."""
-        return values_SG @ self.loadings / self.scale[:1]
+        """Scores "S K", each in units of its training sd.
+
+        Equal units let a ridge or a network use a weak component: the strongest ones are mostly purity and batch.
+        """
+        return values_SG @ self.weights
+
+    @property
+    def weights(self) -> Floats:
+        """What a standardised feature adds to each score, "G K"."""
+        return self.loadings / self.scale
 
 
 def fit_components(values_SG: Floats, num: int) -> Components:

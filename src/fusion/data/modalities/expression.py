@@ -37,8 +37,8 @@ class Expression(MatrixModality):
         assay: str = "expression",
         specimen: str | None = None,
         num_genes: int = 1000,
-        components: int | None = 32,
-        summary_components: int = 16,
+        components: int | None = 8,
+        summary_components: int = 8,
         center_batches: bool = False,
         gene_sets: str | None = None,
     ) -> None:

@@ -196,7 +196,7 @@ class MatrixModality(Modality):
         """What a standardised feature adds to each column of a row, "G F": leads attributions back to features."""
         if self.components is None:
             return np.eye(len(self._features))
-        return (self._components.loadings / self._components.scale[:1])[:, : self.components]
+        return self._components.weights[:, : self.components]
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -38,8 +38,8 @@ class Methylation(MatrixModality):
         assay: str = "methylation",
         specimen: str | None = None,
         num_regions: int = 1000,
-        components: int | None = 32,
-        summary_components: int = 16,
+        components: int | None = 8,
+        summary_components: int = 8,
         max_missing: float = 0.3,
         center_batches: bool = False,
     ) -> None:

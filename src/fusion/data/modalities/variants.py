@@ -1,6 +1,6 @@
 """Somatic variants of a sample as a set: gene, consequence, allele fraction, and one row for the burden."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +106,10 @@ class Variants(Modality):
         self._summary_genes: tuple[str, ...]
         self._vaf: Scaling
         self._burden: Scaling
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return {"num_features": self.num_features, "num_genes": self.num_genes}
 
     @property
     def num_genes(self) -> int:
