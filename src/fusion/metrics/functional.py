@@ -8,18 +8,23 @@ G(t) = P(censored after t) of *training* patients (`fusion.survival.censoring_su
 and a censoring fall on one day. Nothing is added to G: where it reaches zero a metric is refused, not guessed.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fusion.metrics.weighted import auc
 from fusion.survival import StepFunction
 
+#: What the public functions take for a column: an array, or a plain sequence of numbers.
+Values = NDArray[Any] | Sequence[Any] | float
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
-def finite(name: str, values: ArrayLike) -> Floats:
+def finite(name: str, values: Values) -> Floats:
     """Return `values` as float64, or refuse them if one is NaN or infinite."""
     array = np.asarray(values, dtype=np.float64)
     wrong = int((~np.isfinite(array)).sum())
@@ -30,7 +35,7 @@ def finite(name: str, values: ArrayLike) -> Floats:
     return array
 
 
-def flags(name: str, values: ArrayLike) -> Bools:
+def flags(name: str, values: Values) -> Bools:
     """Return `values` as booleans, or refuse them if one is neither 0 nor 1."""
     array = np.asarray(values)
     if array.dtype != np.bool_ and not np.isin(finite(name, array), (0.0, 1.0)).all():
@@ -38,7 +43,7 @@ def flags(name: str, values: ArrayLike) -> Bools:
     return array.astype(np.bool_)
 
 
-def _patients(duration: ArrayLike, event: ArrayLike, weight: ArrayLike | None) -> tuple[Floats, Bools, Floats]:
+def _patients(duration: Values, event: Values, weight: Values | None) -> tuple[Floats, Bools, Floats]:
     """Check what every metric takes; `weight` is one for all where absent."""
     durations, events = finite("duration", duration), flags("event", event)
     weights = np.ones(len(durations)) if weight is None else finite("weight", weight)
@@ -50,7 +55,7 @@ def _patients(duration: ArrayLike, event: ArrayLike, weight: ArrayLike | None) -
 def _run_edges(first: Bools) -> tuple[Ints, Ints]:
     """Start and end of the run that each row lies in; `first` marks the first row of every run."""
     starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], len(first))
+    ends = np.append(starts[1:], len(first))[: len(starts)]
     return np.repeat(starts, ends - starts), np.repeat(ends, ends - starts)
 
 
@@ -100,7 +105,7 @@ def _concordance(risk: Floats, duration: Floats, event: Bools, case: Floats, con
     return (concordant + 0.5 * tied) / comparable if comparable > 0 else float("nan")
 
 
-def concordance_index(risk: ArrayLike, duration: ArrayLike, event: ArrayLike, weight: ArrayLike | None = None) -> float:
+def concordance_index(risk: Values, duration: Values, event: Values, weight: Values | None = None) -> float:
     """Harrell's C: of all pairs whose order in time is known, the share in which the earlier one had the higher risk.
 
     A pair is comparable if the earlier time is an event; at the same time, an event against a censoring is, two events
@@ -128,12 +133,12 @@ def uno_case_weight(duration: Floats, event: Bools, censoring: StepFunction, tau
 
 
 def concordance_index_uno(
-    risk: ArrayLike,
-    duration: ArrayLike,
-    event: ArrayLike,
+    risk: Values,
+    duration: Values,
+    event: Values,
     censoring: StepFunction,
     tau: float | None = None,
-    weight: ArrayLike | None = None,
+    weight: Values | None = None,
 ) -> float:
     """Uno's C up to `tau` (all events if None): Harrell's pairs weighted by 1 / G(T-)^2, whatever the censoring."""
     durations, events, weights = _patients(duration, event, weight)
@@ -156,12 +161,12 @@ def censoring_weights(duration: Floats, event: Bools, horizon: float, censoring:
 
 
 def cumulative_dynamic_auc(
-    risk: ArrayLike,
-    duration: ArrayLike,
-    event: ArrayLike,
-    times: ArrayLike,
+    risk: Values,
+    duration: Values,
+    event: Values,
+    times: Values,
     censoring: StepFunction,
-    weight: ArrayLike | None = None,
+    weight: Values | None = None,
 ) -> Floats:
     """AUC(t) of cases (event by t) against controls (beyond t), "H"; NaN where either is absent.
 
@@ -186,12 +191,12 @@ def brier_terms(survival: Floats, duration: Floats, event: Bools, horizon: float
 
 
 def brier_score(
-    survival: ArrayLike,
-    duration: ArrayLike,
-    event: ArrayLike,
-    times: ArrayLike,
+    survival: Values,
+    duration: Values,
+    event: Values,
+    times: Values,
     censoring: StepFunction,
-    weight: ArrayLike | None = None,
+    weight: Values | None = None,
 ) -> Floats:
     """Brier score at every horizon (Graf 1999), "H", of `survival`, the probability of no event by then, "N H"."""
     durations, events, weights = _patients(duration, event, weight)
@@ -209,28 +214,28 @@ def brier_score(
 def time_average(values: Floats, times: Floats) -> Floats:
     """Trapezoid mean over the last axis, from the first to the last of `times`; a single time is its own mean."""
     if len(times) == 1:
-        return values[..., 0]
+        return np.asarray(values[..., 0])
     width = np.diff(times)
-    return (0.5 * (values[..., 1:] + values[..., :-1]) * width).sum(axis=-1) / width.sum()
+    return np.asarray((0.5 * (values[..., 1:] + values[..., :-1]) * width).sum(axis=-1) / width.sum())
 
 
 def integrated_brier_score(
-    survival: ArrayLike,
-    duration: ArrayLike,
-    event: ArrayLike,
-    times: ArrayLike,
+    survival: Values,
+    duration: Values,
+    event: Values,
+    times: Values,
     censoring: StepFunction,
-    weight: ArrayLike | None = None,
+    weight: Values | None = None,
 ) -> float:
     """Brier score averaged over time, by the trapezoid rule from the first to the last of `times`."""
     scores = brier_score(survival, duration, event, times, censoring, weight)
     return float(time_average(scores, np.atleast_1d(finite("times", times))))
 
 
-def scaled_brier(brier: ArrayLike, reference: ArrayLike) -> Floats:
+def scaled_brier(brier: Values, reference: Values) -> Floats:
     """Return 1 - Brier / Brier of the reference (Kaplan-Meier of the training part): 0 is no better than no covariates.
 
-    >>> scaled_brier(brier=0.15, reference=0.2).round(4)
-    np.float64(0.25)
+    >>> scaled_brier(brier=[0.15, 0.2], reference=0.2).round(4)
+    array([0.25, 0.  ])
     """
     return np.asarray(1.0 - np.asarray(brier, dtype=np.float64) / np.asarray(reference, dtype=np.float64))

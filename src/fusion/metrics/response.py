@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fusion.metrics.calibration import calibration
-from fusion.metrics.functional import finite, flags
+from fusion.metrics.functional import Values, finite, flags
 from fusion.metrics.survival import varies_within
 from fusion.metrics.weighted import auc, average_precision, mean, ratio
 
@@ -63,7 +63,7 @@ def response_support(held_out: HeldOutResponse) -> int:
     return min(responders, len(held_out.label) - responders)
 
 
-def _single(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None) -> tuple[Bools, Floats, Floats]:
+def _single(label: Values, probability: Values, weight: Values | None) -> tuple[Bools, Floats, Floats]:
     labels, scores = flags("label", label), finite("probability", probability)
     weights = np.ones(len(labels)) if weight is None else finite("weight", weight)
     if not len(labels) == len(scores) == len(weights):
@@ -71,7 +71,7 @@ def _single(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None) 
     return labels, scores, weights
 
 
-def auroc(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
+def auroc(label: Values, probability: Values, weight: Values | None = None) -> float:
     """Area under the ROC curve, ties one half; NaN with one class only.
 
     >>> auroc(label=[0, 0, 1, 1], probability=[0.1, 0.4, 0.4, 0.8])
@@ -82,7 +82,7 @@ def auroc(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = N
     return float(auc(weights[None], scores, labels.astype(np.float64), (~labels).astype(np.float64), group)[0])
 
 
-def auprc(label: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
+def auprc(label: Values, probability: Values, weight: Values | None = None) -> float:
     """Average precision; NaN without a positive."""
     labels, scores, weights = _single(label, probability, weight)
     return float(average_precision(weights[None], scores, labels)[0])
@@ -100,7 +100,7 @@ class ThresholdMetrics:
 
 
 def threshold_metrics(
-    label: ArrayLike, probability: ArrayLike, threshold: float, weight: ArrayLike | None = None
+    label: Values, probability: Values, threshold: float, weight: Values | None = None
 ) -> ThresholdMetrics:
     """Sensitivity, specificity, predictive values and accuracy; choose the threshold on training patients."""
     labels, scores, weights = _single(label, probability, weight)

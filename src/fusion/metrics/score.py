@@ -194,7 +194,9 @@ def score_models(
 
 
 def _later_visit(rows: pd.DataFrame, task: str, landmark: float) -> bool:
-    return bool(((rows["task"] == task) & (rows["visit"] > 0) & (rows["day"] <= landmark) & rows["at_risk"]).any())
+    return bool(
+        ((rows["task"] == task) & (rows["visit"] > 0) & (rows["day"] <= landmark) & rows["at_risk"].astype(bool)).any()
+    )
 
 
 def score_run(

@@ -19,7 +19,7 @@ CHUNK = 512
 
 def ratio(top: Floats, bottom: Floats) -> Floats:
     """Return top / bottom, NaN where the bottom is not positive."""
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0))
 
 
 def mean(weights: Floats, values: Floats) -> Floats:
