@@ -73,7 +73,8 @@ class Samples(TensorContainer):
 
     Attributes:
         rows: Features of every row (a variant, a patch, or the one row of a vector assay).
-        offsets: S + 1 edges; sample s holds rows `offsets[s]:offsets[s + 1]`, and may hold none (a MAF without variants).
+        offsets: S + 1 edges; sample s holds rows `offsets[s]:offsets[s + 1]`, and may hold none (a MAF without
+            variants).
         slot: Place of the sample, patient index * T + visit index; strictly increasing.
     """
 

@@ -1,0 +1,96 @@
+"""Ridge logistic regression on the first visit, for response.
+
+N patients, D columns of the design, R columns after rotation.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from fusion.baselines.base import Baseline, Floats, ResponseEstimate, all_columns, clinical_columns, first_row
+from fusion.baselines.design import Design
+from fusion.baselines.penalty import inner_folds, rotate, tune_variances
+from fusion.types import VisitTable
+
+Fitted = TypeVar("Fitted", bound="_FirstVisitLogistic")
+
+
+def fit_ridge_logistic(columns: Floats, label: NDArray[np.int64], penalty: float) -> tuple[Floats, float]:
+    """Coefficients "R" and intercept; the log odds of the class share where a class or every column is lacking."""
+    if columns.shape[1] == 0 or len(np.unique(label)) < 2:
+        positive = float(label.sum()) + 0.5
+        return np.zeros(columns.shape[1]), float(np.log(positive / (len(label) + 1.0 - positive)))
+    model = LogisticRegression(C=1.0 / penalty, max_iter=1000, tol=1e-3).fit(columns, label)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+class CrossValidatedLogistic:
+    """Held-out log likelihood of a ridge penalty."""
+
+    def __init__(self, label: NDArray[np.int64]) -> None:
+        self.label = label
+        self.fold = inner_folds(label == 1)
+
+    def __call__(self, columns: Floats, penalty: float) -> float:
+        """Sum over the folds of the log likelihood of the left-out patients."""
+        sign = 2.0 * self.label - 1.0
+        score = 0.0
+        for k in np.unique(self.fold):
+            out = self.fold == k
+            coefficients, intercept = fit_ridge_logistic(columns[~out], self.label[~out], penalty)
+            score -= float(np.logaddexp(0.0, -sign[out] * (columns[out] @ coefficients + intercept)).sum())
+        return score
+
+
+class _FirstVisitLogistic(Baseline):
+    """L2 logistic regression on some columns of the first visit."""
+
+    search_blocks = False
+
+    def _columns(self, table: VisitTable) -> list[int]:
+        raise NotImplementedError
+
+    def applies(self, train: VisitTable, task: str) -> bool:
+        """To every response task of a cohort that has such columns."""
+        return task in train.responses and len(self._columns(train)) > 0
+
+    def fit(self: Fitted, train: VisitTable, task: str) -> Fitted:
+        """Tune and fit on the first visits of the patients whose response is known."""
+        response, columns = train.responses[task], self._columns(train)
+        rows = (train.visit == 0) & response.known
+        features, label = train.features[rows][:, columns], response.label[rows]
+        self.design = Design().fit(features, [train.modality[column] for column in columns])
+        design = self.design.transform(features)
+        score = CrossValidatedLogistic(label)
+        variance = tune_variances(design, self.design.blocks, score, search_blocks=self.search_blocks)
+        rotated, back = rotate(design, variance)
+        coefficients, self.intercept = fit_ridge_logistic(rotated, label, 1.0)
+        self.coefficients: Floats = back @ coefficients
+        return self
+
+    def predict(self, table: VisitTable, times: Floats) -> ResponseEstimate:
+        """Probabilities from the first visit, at every visit."""
+        design = self.design.transform(table.features[first_row(table)][:, self._columns(table)])
+        responder = 1.0 / (1.0 + np.exp(-(design @ self.coefficients + self.intercept)))
+        return ResponseEstimate(probability=np.stack([1.0 - responder, responder], axis=1))
+
+
+class LogisticClinical(_FirstVisitLogistic):
+    """Ridge logistic regression on the clinical covariates."""
+
+    name = "logistic_clinical"
+
+    def _columns(self, table: VisitTable) -> list[int]:
+        return clinical_columns(table)
+
+
+class LogisticAll(_FirstVisitLogistic):
+    """Ridge logistic regression on the summaries of all modalities, with one tuned penalty per modality."""
+
+    name = "logistic_all"
+    search_blocks = True
+
+    def _columns(self, table: VisitTable) -> list[int]:
+        return all_columns(table)

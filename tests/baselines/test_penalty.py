@@ -1,0 +1,60 @@
+"""Rotation keeps the model, folds are even, and the search finds the block that matters."""
+
+import numpy as np
+import pytest
+
+from fusion.baselines.newton import fit_ridge_cox
+from fusion.baselines.penalty import inner_folds, rotate, tune_variances
+from fusion.baselines.ridge import CrossValidatedCox
+
+
+def simulated(patients: int, columns: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(patients, columns))
+    duration = rng.exponential(np.exp(-features[:, 0]))
+    return features, duration, rng.random(patients) < 0.8
+
+
+@pytest.mark.parametrize("columns", [5, 60])
+def test_rotation_is_the_same_model(columns):
+    features, duration, event = simulated(40, columns)
+    variance = np.random.default_rng(1).uniform(0.01, 0.1, columns)
+    direct = fit_ridge_cox(features, duration, event, 1 / variance)
+    rotated, back = rotate(features, variance)
+    assert rotated.shape[1] <= min(40, columns)
+    np.testing.assert_allclose(back @ fit_ridge_cox(rotated, duration, event, 1.0), direct, atol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [5, 60])
+def test_variance_zero_leaves_a_column_out(columns):
+    features, duration, event = simulated(40, columns)
+    variance = np.full(columns, 0.1)
+    variance[0] = 0.0
+    rotated, back = rotate(features, variance)
+    assert (back @ fit_ridge_cox(rotated, duration, event, 1.0))[0] == 0.0
+    assert rotate(features, np.zeros(columns))[0].shape == (40, 0)
+
+
+def test_folds_spread_events_evenly():
+    event = np.random.default_rng(0).random(103) < 0.2
+    fold = inner_folds(event)
+    assert np.ptp(np.bincount(fold)) <= 1
+    assert np.ptp(np.bincount(fold[event])) <= 1
+
+
+def test_search_turns_from_a_block_of_noise_to_the_block_that_matters():
+    features, duration, event = simulated(150, 61)
+    blocks = ["clinical", *["expression"] * 60]
+    score = CrossValidatedCox(duration, event)
+    even = tune_variances(features, blocks, score, search_blocks=False)
+    searched = tune_variances(features, blocks, score, search_blocks=True)
+    assert even[0] > 0
+    assert searched[1] / searched[0] < even[1] / even[0]
+
+
+def test_pure_noise_is_shrunk_away():
+    features, duration, event = simulated(150, 40)
+    chosen = tune_variances(
+        features[:, 1:], ["expression"] * 39, CrossValidatedCox(duration, event), search_blocks=True
+    )
+    assert chosen.sum() < 0.1
