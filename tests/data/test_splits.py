@@ -61,7 +61,7 @@ def assert_parts_cover_patients(splits: list[Split], cohort: Cohort) -> None:
         assert split.test
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     patients=st.integers(10, 80),
     seed=st.integers(0, 1000),
@@ -95,7 +95,7 @@ def test_kfold_holds_every_patient_out_once_and_spreads_events(
         assert abs(event[list(split.val)].sum() - expected) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), order=st.randoms(use_true_random=False))
 def test_order_of_the_patients_is_irrelevant(seed: int, order: object) -> None:
     cohort = make_cohort(25, seed)

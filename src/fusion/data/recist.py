@@ -43,7 +43,7 @@ def assess_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per patient and scan, in this order: `patient_id`, `scan_day`, `baseline` (True for the baseline scan),
         `target_sum` (mm, of the targets measured at this scan), `target_missing` (targets not measured), `change`
-        (of the sum against baseline, -0.3 = 30 % smaller), `nadir` (smallest complete sum before this scan),
+        (of a complete sum against baseline, -0.3 = 30 % smaller), `nadir` (smallest complete sum before this scan),
         `target_response` (CR PR SD PD NE), `non_target_response` (CR, non-CR/non-PD, PD, NE), `new_lesion`,
         `overall_response` (CR PR SD PD NE) and `remark`. Responses are None at and before baseline, and where there
         is no lesion of that kind.
@@ -70,7 +70,8 @@ def assess_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     baseline_of = scans["baseline_scan"].to_numpy()
     nadir = _nadir(scans["patient_id"], np.where(missing == 0, target_sum, np.nan))
     with np.errstate(invalid="ignore", divide="ignore"):  # a sum that is NaN or a baseline sum of 0 decides nothing
-        change = np.where(target_sum[baseline_of] > 0, target_sum / target_sum[baseline_of] - 1, np.nan)
+        comparable = (missing == 0) & (target_sum[baseline_of] > 0)
+        change = np.where(comparable, target_sum / target_sum[baseline_of] - 1, np.nan)
         grown = (target_sum >= 1.2 * nadir - TOLERANCE) & (target_sum - nadir >= 5 - TOLERANCE)
         shrunk = target_sum <= 0.7 * target_sum[baseline_of] + TOLERANCE
     complete = has_target & (gone == expected)
