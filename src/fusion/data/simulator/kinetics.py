@@ -134,7 +134,9 @@ def _assess(
     complete = gone.all(axis=2)
     responded = np.cumsum(complete, axis=1) > complete  # at an earlier scan
     seen_again = responded & ((diameters[:, 1:] > 0) & ~nodal[:, None]).any(axis=2)
-    progressed = (10 * total >= 12 * nadir) & (total - nadir >= 50) | seen_again | new_lesion[:, 1:]
+    grown = (10 * total >= 12 * nadir) & (total - nadir >= 50)
+    # Nodes that grow within the normal size are no progression: the response is still complete.
+    progressed = new_lesion[:, 1:] | ((grown | seen_again) & ~complete)
     return np.select([progressed, complete, 10 * total <= 7 * baseline], [3, 0, 1], default=2)
 
 
