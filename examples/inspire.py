@@ -73,9 +73,9 @@ def convert(source: Path, flow: Flow) -> dict[str, pd.DataFrame]:
         "outcomes.csv": outcomes,
         "samples.csv": pd.concat(
             [
-                baseline.assign(available_day=0),
-                course.assign(available_day=CYCLE_3_KNOWN),
-                labs.assign(available_day=labs["day"]),
+                baseline.assign(available_day=0, visit="baseline"),
+                course.assign(available_day=CYCLE_3_KNOWN, visit="cycle 3"),  # apart from a scan in the same week
+                labs.assign(available_day=labs["day"], visit="scan " + labs["day"].astype(int).astype(str)),
             ]
         ),
         "plasma.csv": plasma,
