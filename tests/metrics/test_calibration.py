@@ -31,7 +31,7 @@ def cohort():
 
 def measured(cohort, probability):
     _, duration, event, censoring = cohort
-    case, control = censoring_weights(duration, event, HORIZON, censoring)
+    case, control = (each[:, 0] for each in censoring_weights(duration, event, np.array([HORIZON]), censoring))
     result = calibration(probability, case, control, np.ones((1, len(duration))), "cloglog")
     return {name: value[0] for name, value in result.items()}
 
@@ -119,7 +119,7 @@ def test_net_benefit_by_hand():
 
 def test_net_benefit_of_treating_all_by_censoring_weights(cohort):
     _, duration, event, censoring = cohort
-    case, control = censoring_weights(duration, event, HORIZON, censoring)
+    case, control = (each[:, 0] for each in censoring_weights(duration, event, np.array([HORIZON]), censoring))
     share = case.mean()
     benefit = net_benefit(np.ones(len(duration)), case, control, np.array([0.25]))
     assert benefit[0, 0] == pytest.approx(share - (1 - share) / 3, abs=2e-3)

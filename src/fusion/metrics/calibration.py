@@ -133,8 +133,8 @@ def calibration_curve(
         band = kaplan_meier_band(duration[inside], event[inside])
         observed = [1.0 - float(each(horizon)) for each in (curve, band.upper, band.lower)]
         rows.append([float(probability[inside].mean()), *observed])
-    case, control = censoring_weights(duration, event, horizon, censoring)
-    return _curve(probability, np.array(rows), case, control, "cloglog")
+    case, control = censoring_weights(duration, event, np.array([horizon]), censoring)
+    return _curve(probability, np.array(rows), case[:, 0], control[:, 0], "cloglog")
 
 
 def response_calibration_curve(probability: Floats, label: Bools, groups: int = 5) -> CalibrationCurve:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.weighted import auc
+from fusion.metrics.weighted import auc, ratio
 from fusion.survival import StepFunction
 
 #: What the public functions take for a column: an array, or a plain sequence of numbers.
@@ -146,18 +146,31 @@ def concordance_index_uno(
     return _concordance(finite("risk", risk), durations, events, weights * inverse, weights)
 
 
-def censoring_weights(duration: Floats, event: Bools, horizon: float, censoring: StepFunction) -> tuple[Floats, Floats]:
-    """Return weights of those with an event by the horizon, 1 / G(T-), and of those beyond it, 1 / G(horizon).
+def censoring_weights(
+    duration: Floats, event: Bools, horizons: Floats, censoring: StepFunction
+) -> tuple[Floats, Floats]:
+    """Return weights of those with an event by each horizon, 1 / G(T-), and of those beyond it, 1 / G(t), "N H" each.
 
-    Those censored before the horizon have neither; whom they stand for is carried by the others.
+    Those censored before a horizon have neither; whom they stand for is carried by the others. Columns are NaN at
+    horizons to which no training patient is followed (G = 0).
     """
-    case, control = event & (duration <= horizon), duration > horizon
-    known = censoring.left(duration)
-    at_horizon = float(censoring(horizon))
-    if (control.any() and at_horizon <= 0) or np.any(known[case] <= 0):
-        raise ValueError(f"no training patient is followed to day {horizon:g}; ask for an earlier horizon")
-    case_weight = np.divide(1.0, known, out=np.zeros(len(duration)), where=case)
-    return case_weight, control / at_horizon if at_horizon > 0 else np.zeros(len(duration))
+    at_event, at_horizon = censoring.left(duration)[:, None], censoring(horizons)
+    followed = at_horizon > 0
+    case = event[:, None] & (duration[:, None] <= horizons)
+    unknown = np.where(followed, 0.0, np.nan)
+    case_weight = np.divide(1.0, at_event, out=np.zeros(case.shape), where=case & followed) + unknown
+    control_weight = (duration[:, None] > horizons) / np.where(followed, at_horizon, np.nan)
+    return case_weight, control_weight
+
+
+def _followed_weights(
+    duration: Floats, event: Bools, horizons: Floats, censoring: StepFunction
+) -> tuple[Floats, Floats]:
+    """`censoring_weights`, refused where they are unknown."""
+    beyond = horizons[censoring(horizons) <= 0]
+    if len(beyond):
+        raise ValueError(f"no training patient is followed to day {beyond[0]:g}; ask for an earlier horizon")
+    return censoring_weights(duration, event, horizons, censoring)
 
 
 def cumulative_dynamic_auc(
@@ -177,17 +190,9 @@ def cumulative_dynamic_auc(
     marker = finite("risk", risk)
     marker = np.repeat(marker[:, None], len(horizons), axis=1) if marker.ndim == 1 else marker
     group = np.zeros(len(durations), dtype=np.int64)
-    area = np.full(len(horizons), np.nan)
-    for place, horizon in enumerate(horizons):
-        case, control = censoring_weights(durations, events, float(horizon), censoring)
-        area[place] = auc(weights[None], marker[:, place], case, control, group)[0]
-    return area
-
-
-def brier_terms(survival: Floats, duration: Floats, event: Bools, horizon: float, censoring: StepFunction) -> Floats:
-    """Return each patient's share of the Brier score at one horizon, "N"."""
-    case, control = censoring_weights(duration, event, horizon, censoring)
-    return case * survival**2 + control * (1.0 - survival) ** 2
+    case, control = _followed_weights(durations, events, horizons, censoring)
+    columns = zip(marker.T, case.T, control.T, strict=True)
+    return np.array([auc(weights[None], column, cases, controls, group)[0] for column, cases, controls in columns])
 
 
 def brier_score(
@@ -204,11 +209,13 @@ def brier_score(
     predicted = finite("survival", survival).reshape(len(durations), len(horizons))
     if predicted.size and (predicted.min() < 0 or predicted.max() > 1):
         raise ValueError("`survival` must lie in [0, 1]; give the probability of no event, not the risk")
-    terms = [
-        brier_terms(predicted[:, place], durations, events, float(horizon), censoring)
-        for place, horizon in enumerate(horizons)
-    ]
-    return np.array([weights @ term / weights.sum() for term in terms])
+    case, control = _followed_weights(durations, events, horizons, censoring)
+    return np.asarray(weights @ brier_terms(predicted, case, control) / weights.sum())
+
+
+def brier_terms(survival: Floats, case: Floats, control: Floats) -> Floats:
+    """Return each patient's share of the Brier score, from survival and `censoring_weights` of one shape."""
+    return case * survival**2 + control * (1.0 - survival) ** 2
 
 
 def time_average(values: Floats, times: Floats) -> Floats:
@@ -235,7 +242,10 @@ def integrated_brier_score(
 def scaled_brier(brier: Values, reference: Values) -> Floats:
     """Return 1 - Brier / Brier of the reference (Kaplan-Meier of the training part): 0 is no better than no covariates.
 
+    NaN where the reference makes no error at all.
+
     >>> scaled_brier(brier=[0.15, 0.2], reference=0.2).round(4)
     array([0.25, 0.  ])
     """
-    return np.asarray(1.0 - np.asarray(brier, dtype=np.float64) / np.asarray(reference, dtype=np.float64))
+    top, bottom = np.broadcast_arrays(np.asarray(brier, dtype=np.float64), np.asarray(reference, dtype=np.float64))
+    return np.asarray(1.0 - ratio(top, bottom))

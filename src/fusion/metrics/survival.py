@@ -5,6 +5,7 @@ Dimension key: W weightings, N held-out patients, Q times after the prediction.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from fusion.survival import StepFunction
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+
+#: Scored at the middle horizon.
+CALIBRATION = ("calibration_slope", "calibration_intercept", "observed_expected", "ici")
 
 
 @dataclass(frozen=True)
@@ -60,36 +65,43 @@ class HeldOut:
         """Rows of every fold, with the curves of its training part."""
         return [(np.flatnonzero(self.fold == fold), self.training[int(fold)]) for fold in np.unique(self.fold)]
 
-    def predicted(self, horizon: float) -> Floats | None:
-        """Survival at the horizon, "N"; None where a patient has no prediction or training has no follow-up there."""
-        column = self.survival[:, np.searchsorted(self.times, horizon)]
-        followed = all(float(training.censoring(horizon)) > 0 for _, training in self.folds())
-        return column if len(column) and followed and bool(np.isfinite(column).all()) else None
-
-    def weights_at(self, horizon: float) -> tuple[Floats, Floats]:
-        """Weights of cases and controls at a horizon, each fold by its own censoring curve, "N" each."""
-        case, control = np.zeros(len(self.fold)), np.zeros(len(self.fold))
+    @cached_property
+    def weights(self) -> tuple[Floats, Floats]:
+        """Weights of cases and controls at `times`, each fold by its own censoring curve, "N Q" each."""
+        case, control = np.zeros(self.survival.shape), np.zeros(self.survival.shape)
         for rows, training in self.folds():
             case[rows], control[rows] = censoring_weights(
-                self.duration[rows], self.event[rows], horizon, training.censoring
+                self.duration[rows], self.event[rows], self.times, training.censoring
             )
         return case, control
 
-    def brier_at(self, horizon: float, survival: Floats) -> Floats:
-        """Each patient's share of the Brier score at a horizon, "N"."""
-        terms = np.zeros(len(self.fold))
+    @cached_property
+    def reference(self) -> Floats:
+        """Survival by Kaplan-Meier of each patient's training part, "N Q"."""
+        reference = np.zeros(self.survival.shape)
         for rows, training in self.folds():
-            terms[rows] = brier_terms(
-                survival[rows], self.duration[rows], self.event[rows], horizon, training.censoring
-            )
-        return terms
-
-    def reference_at(self, horizon: float) -> Floats:
-        """Kaplan-Meier survival of each patient's training part at a horizon, "N"."""
-        reference = np.zeros(len(self.fold))
-        for rows, training in self.folds():
-            reference[rows] = float(training.survival(horizon))
+            reference[rows] = training.survival(self.times)
         return reference
+
+    @cached_property
+    def followed(self) -> Bools:
+        """Whether training patients of every fold are followed to `times`, "Q"."""
+        case, control = self.weights
+        return np.asarray(np.isfinite(case + control).all(axis=0))
+
+    @cached_property
+    def known(self) -> Bools:
+        """Whether probabilities can be scored at `times`: followed, and predicted for everybody, "Q"."""
+        return np.asarray(self.followed & np.isfinite(self.survival).all(axis=0) & (len(self.survival) > 0))
+
+    @cached_property
+    def brier(self) -> Floats:
+        """Each patient's share of the Brier score at `times`, "N Q"."""
+        return brier_terms(self.survival, *self.weights)
+
+    def column(self, horizon: float) -> int:
+        """Place of a horizon among `times`."""
+        return int(np.searchsorted(self.times, horizon))
 
     def uno_weights(self, tau: float) -> Floats:
         """Return 1 / G(T-)^2 of events before tau and within the follow-up of the training part, "N"."""
@@ -111,19 +123,19 @@ def survival_support(held_out: HeldOut, horizons: Sequence[float]) -> dict[str, 
     for horizon in horizons:
         support[f"auc.{horizon:g}"] = min(by[horizon], beyond[horizon])
         support[f"brier.{horizon:g}"] = support[f"scaled_brier.{horizon:g}"] = by[horizon]
-    for name in ("calibration_slope", "calibration_intercept", "observed_expected", "ici"):
+    for name in CALIBRATION:
         support[name] = min(by[middle], beyond[middle])
     return support
 
 
 def auc_at(held_out: HeldOut, horizon: float, weights: Floats) -> Floats:
     """AUC of the predicted probability of an event by the horizon, "W"; of the risk where none is predicted."""
-    survival = held_out.predicted(horizon)
-    if survival is None and not all(float(curves.censoring(horizon)) > 0 for _, curves in held_out.folds()):
+    at = held_out.column(horizon)
+    if not held_out.followed[at]:
         return np.full(len(weights), np.nan)
-    case, control = held_out.weights_at(horizon)
-    marker = held_out.risk if survival is None else 1.0 - survival
-    return auc(weights, marker, case, control, held_out.fold)
+    case, control = held_out.weights
+    marker = 1.0 - held_out.survival[:, at] if held_out.known[at] else held_out.risk
+    return auc(weights, marker, case[:, at], control[:, at], held_out.fold)
 
 
 def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: Floats) -> dict[str, Floats]:
@@ -141,30 +153,25 @@ def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: F
         "c_index_uno": concordance(weights, risk, duration, event, held_out.uno_weights(last), fold),
         "ibs": undefined,
     }
-    grid = [
-        (time, survival)
-        for time in held_out.times
-        if time <= last and (survival := held_out.predicted(time)) is not None
-    ]
-    if grid and grid[-1][0] == last:
-        terms = np.stack([held_out.brier_at(time, survival) for time, survival in grid], axis=1)
-        result["ibs"] = mean(weights, time_average(terms, np.array([time for time, _ in grid])))
+    grid = np.flatnonzero(held_out.known & (held_out.times <= last))
+    if held_out.known[held_out.column(last)]:
+        result["ibs"] = mean(weights, time_average(held_out.brier[:, grid], held_out.times[grid]))
     for horizon in horizons:
+        at = held_out.column(horizon)
         result[f"auc.{horizon:g}"] = auc_at(held_out, horizon, weights)
         result[f"brier.{horizon:g}"] = result[f"scaled_brier.{horizon:g}"] = undefined
-        survival = held_out.predicted(horizon)
-        if survival is not None:
-            brier = mean(weights, held_out.brier_at(horizon, survival))
-            reference = mean(weights, held_out.brier_at(horizon, held_out.reference_at(horizon)))
-            result[f"brier.{horizon:g}"] = brier
-            with np.errstate(divide="ignore", invalid="ignore"):
-                result[f"scaled_brier.{horizon:g}"] = scaled_brier(brier, reference)
-    survival = held_out.predicted(middle)
-    names = ("calibration_slope", "calibration_intercept", "observed_expected", "ici")
-    if survival is None:
-        return {**result, **dict.fromkeys(names, undefined)}
-    result.update(calibration(1.0 - survival, *held_out.weights_at(middle), weights, "cloglog"))
-    if not varies_within(1.0 - survival, fold):
+        if held_out.known[at]:
+            case, control = held_out.weights
+            brier = mean(weights, held_out.brier[:, at])
+            reference = mean(weights, brier_terms(held_out.reference[:, at], case[:, at], control[:, at]))
+            result[f"brier.{horizon:g}"], result[f"scaled_brier.{horizon:g}"] = brier, scaled_brier(brier, reference)
+    at = held_out.column(middle)
+    if not held_out.known[at]:
+        return {**result, **dict.fromkeys(CALIBRATION, undefined)}
+    case, control = held_out.weights
+    probability = 1.0 - held_out.survival[:, at]
+    result.update(calibration(probability, case[:, at], control[:, at], weights, "cloglog"))
+    if not varies_within(probability, fold):
         result["calibration_slope"] = undefined
     return result
 
