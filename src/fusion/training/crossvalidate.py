@@ -31,7 +31,7 @@ from fusion.training.checkpoint import (
 from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds
 from fusion.training.module import EnsembleModule
 from fusion.training.predictions import prediction_frame
-from fusion.types import PatientBatch
+from fusion.types import Outcome, PatientBatch, SurvivalPrediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +147,9 @@ def fit_fold(
         weights_only=True,
     )
     module.load_state_dict({f"ensemble.{k}": v for k, v in best_weights(folder / "best.ckpt").items()})
-    outputs = ensemble.to("cpu").calibrate(batch, module.inner_folds(batch))
-    cuts = _risk_cuts(batch, outputs, ensemble)
+    inner = module.inner_folds(batch)
+    outputs = ensemble.to("cpu").calibrate(batch, inner)
+    cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)
     save_preprocessing(folder, modalities, {"cuts": cuts, "inner_fold": inner_fold})
     save_ensemble(folder, ensemble)
     return FittedFold(modalities=modalities, ensemble=ensemble.eval(), cuts=cuts)
@@ -223,14 +224,16 @@ def _inner_folds(batch: PatientBatch, split: Split, num_members: int) -> dict[st
     return dict(zip(batch.patient_ids, inner, strict=True))
 
 
-def _risk_cuts(batch: PatientBatch, outputs: Mapping[str, torch.Tensor], ensemble: Ensemble) -> dict[str, list[float]]:
-    """Tertiles of the out-of-fold risk at baseline, per survival task."""
+def _risk_cuts(
+    batch: PatientBatch, outputs: Mapping[str, torch.Tensor], ensemble: Ensemble, held_out: torch.Tensor
+) -> dict[str, list[float]]:
+    """Tertiles of the out-of-fold risk at baseline, per survival task; some patients no member left out."""
     times = torch.zeros(1)
     cuts = {}
     for task, output in outputs.items():
-        prediction = ensemble.decode(task, output, times)
-        if hasattr(prediction, "risk"):
-            known = batch.targets[task].at_risk[:, 0]
-            risk = prediction.risk[:, 0][known] if known.any() else prediction.risk[:, 0]
+        target, prediction = batch.targets[task], ensemble.decode(task, output, times)
+        if isinstance(target, Outcome) and isinstance(prediction, SurvivalPrediction):
+            known = target.at_risk[:, 0] & held_out
+            risk = prediction.risk[:, 0][known if known.any() else held_out]
             cuts[task] = [float(cut) for cut in np.quantile(risk.numpy(), [1 / 3, 2 / 3])]
     return cuts
