@@ -29,7 +29,7 @@ def write_run(
     curves: bool = True,
     qc: bool = True,
     hostile: bool = False,
-    resamples: int = 20,
+    resamples: int = 10,
     seed: int = 0,
 ) -> Path:
     """Write one run folder and return its path; `hostile` puts markup into every text that comes from users."""

@@ -24,7 +24,7 @@ from fusion.report.style import (
     to_svg,
 )
 from fusion.report.survival_figures import draw_reliability, num_groups
-from fusion.report.words import bounds, chart_name, digits, listed, model_name, short_name, task_name, when
+from fusion.report.words import bounds, chart_name, digits, listed, model_name, short_name, signed, task_name, when
 
 #: Per model, place on the time axis and figure.
 Lines = dict[str, list[tuple[float, Estimate]]]
@@ -95,9 +95,10 @@ def auc_plate(run: Run, task: str) -> Plate:
 
 
 def landmark_lines(run: Run, task: str) -> Lines:
-    """C-index over prediction times: our model, the same held to its baseline visit, and the best baselines."""
+    """C-index over prediction times: our model, the same held to its baseline visit, the best baselines."""
     days = (None, *run.landmarks(task))
-    chosen = [FUSION, FUSION_AT_BASELINE, *best_baselines(run, task, days[-1]), *best_baselines(run, task)[:1]]
+    best = [model for day in (days[0], days[-1]) for model in best_baselines(run, task, day)[:1]]
+    chosen = [FUSION, FUSION_AT_BASELINE, *best]
     lines: Lines = {}
     for model in dict.fromkeys(chosen):
         found = [(day or 0.0, run.estimate(task, model, "c_index", day)) for day in days]
@@ -125,7 +126,7 @@ def landmark_plate(run: Run, task: str) -> Plate:
             description=_spoken(lines, "week"),
         )
     gains = [(day, run.gain(task, FUSION_AT_BASELINE, "c_index", day)) for day in run.landmarks(task)]
-    added = [f"{digits(gain.value)} ({bounds(gain)}) at {when(day)}" for day, gain in gains if gain is not None]
+    added = [f"{signed(gain.value)} ({bounds(gain)}) at {when(day)}" for day, gain in gains if gain is not None]
     sentence = f" Visits since baseline changed the C-index of our model by {listed(added)}." if added else ""
     return Plate(
         title,

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run
-from fusion.report.words import bounds, counted, digits, listed, model_name, p_value, short_name, task_name, when
+from fusion.report.words import (
+    bounds,
+    counted,
+    digits,
+    listed,
+    model_name,
+    p_sentence,
+    short_name,
+    signed,
+    task_name,
+    when,
+)
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,8 @@ def _verdict(run: Run, task: str, metric: str, ours: Estimate) -> str:
         meaning = "the fused model is better"
     elif gain.high < 0:
         meaning = "the fused model is worse"
-    p = p_value(gain.p)
-    test = f", p {p if p.startswith('<') else f'= {p}'}" if gain.p is not None else ""
-    sign = "+" if gain.value > 0 else ""
-    return f"{start}: {meaning} (paired difference {sign}{digits(gain.value)}, {bounds(gain)}{test})."
+    test = f", {p_sentence(gain.p)}" if gain.p is not None else ""
+    return f"{start}: {meaning} (paired difference {signed(gain.value)}, {bounds(gain)}{test})."
 
 
 def _article(measure: str) -> str:

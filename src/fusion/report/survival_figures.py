@@ -25,7 +25,7 @@ from fusion.report.style import (
     spread,
     to_svg,
 )
-from fusion.report.words import bounds, counted, digits, p_value, short_name, task_name
+from fusion.report.words import bounds, counted, digits, p_sentence, short_name, task_name
 from fusion.survival import censoring_survival, kaplan_meier, kaplan_meier_band, median, number_at_risk
 
 #: Fewer patients or events than this, and a curve says more about chance than about the model.
@@ -60,17 +60,17 @@ def kaplan_meier_plate(run: Run, task: str) -> Plate:
         draw_number_at_risk(below, rows)
         medians = "; ".join(_median_sentence(rows, group) for group in _groups(rows))
         duration, event, group = _columns(rows)
-        p = p_value(log_rank(duration, event, group))
+        p = p_sentence(log_rank(duration, event, group))
         svg = to_svg(
             figure,
             key=f"km-{run.endpoints.index(task)}",
             title=f"Kaplan-Meier curves of {task_name(task)} by predicted risk group",
-            description=f"Median {medians}. Log-rank p {p}.",
+            description=f"Median {medians}. Log-rank {p}.",
         )
     return Plate(
         title,
         f"Held-out patients, grouped at baseline; cuts at the thirds of the training patients of each fold. Shaded: "
-        f"95 % interval. Median {medians}. Log-rank p {p} (first repeat of the cross-validation; the groups are pooled "
+        f"95 % interval. Median {medians}. Log-rank {p} (first repeat of the cross-validation; the groups are pooled "
         "over its folds).",
         svg,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run
 from fusion.report.score_figures import slug
 from fusion.report.style import DAYS_PER_MONTH
-from fusion.report.words import bounds, digits, model_name, p_value, short_name, task_name, when
+from fusion.report.words import bounds, digits, model_name, p_sentence, short_name, signed, task_name, when
 from fusion.survival import kaplan_meier, median, median_follow_up
 
 
@@ -187,10 +187,9 @@ def _cell(estimate: Estimate | None, *, places: int = 3, best: bool = False, dif
     if estimate is None:
         return Cell("–")
     text = digits(estimate.value, places) if places else f"{estimate.value:,.0f}"
-    sign = "+" if difference and estimate.value >= 0.5 * 10**-places else ""
+    text = signed(estimate.value, places) if difference else text
     below = [bounds(estimate, places)] if bounds(estimate, places) else []
     if difference and estimate.p is not None:
-        p = p_value(estimate.p)
-        below.append(f"p {p if p.startswith('<') else f'= {p}'}")
+        below.append(p_sentence(estimate.p))
     mark = "*" if estimate.note == "too few events" else ""
-    return Cell(f"{sign}{text}{mark}", below=tuple(below), order=estimate.value, best=best)
+    return Cell(f"{text}{mark}", below=tuple(below), order=estimate.value, best=best)

@@ -148,6 +148,16 @@ def digits(value: float | None, places: int = 3) -> str:
     return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
 
 
+def signed(value: float, places: int = 3) -> str:
+    """A difference with its sign.
+
+    >>> signed(0.0214), signed(-0.0214), signed(0.0001)
+    ('+0.021', '−0.021', '0.000')
+    """
+    text = digits(value, places)
+    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
+
+
 def bounds(estimate: Estimate | None, places: int = 3) -> str:
     """The interval of a figure, or nothing where it has none.
 
@@ -171,6 +181,16 @@ def p_value(p: float | None) -> str:
     if p < 0.001:
         return "< 0.001"
     return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_sentence(p: float | None) -> str:
+    """A p value within a sentence.
+
+    >>> p_sentence(0.2), p_sentence(0.00001)
+    ('p = 0.20', 'p < 0.001')
+    """
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
