@@ -178,6 +178,8 @@ def score_models(
         {str(patient) for table in models.values() for patient in table.predictions["patient_id"].unique()}
     )
     ordered = tuple(sorted(float(horizon) for horizon in horizons))
+    if not ordered or ordered[0] <= 0:
+        raise ValueError(f"horizons are days after the prediction, at least one, above zero; found {list(horizons)}")
     scorer = Scorer(tuple(patients), patient_weights(len(patients), resamples, seed), ordered)
     tasks = list(dict.fromkeys(str(task) for table in models.values() for task in table.predictions["task"].unique()))
     at_visit = {name: table for name, table in models.items() if name != FUSION_AT_BASELINE}
@@ -194,6 +196,7 @@ def score_models(
 
 
 def _later_visit(rows: pd.DataFrame, task: str, landmark: float) -> bool:
+    """Whether anybody was seen between baseline and the landmark."""
     return bool(
         ((rows["task"] == task) & (rows["visit"] > 0) & (rows["day"] <= landmark) & rows["at_risk"].astype(bool)).any()
     )
