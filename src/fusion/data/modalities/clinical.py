@@ -159,7 +159,7 @@ def _numbers(values: "pd.Series[Any]", name: str) -> NDArray[np.float64]:
     return np.minimum(numbers, OLDEST) if name.lower() == "age" else numbers
 
 
-def _text(values: "pd.Series[Any]") -> NDArray[np.str_]:
-    """Values as text, "" where blank; 1.0 reads as "1", as a file with no blanks would have it."""
+def _text(values: "pd.Series[Any]") -> NDArray[Any]:
+    """Values as an array of str, "" where blank; 1.0 reads as "1", as a file with no blanks would have it."""
     plain = values.astype(object).where(values.notna(), "")
     return np.array([f"{v:g}" if isinstance(v, float) else str(v) for v in plain], dtype=str)

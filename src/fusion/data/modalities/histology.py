@@ -78,7 +78,7 @@ class Histology(Modality):
         assay: str = "histology",
         specimen: str | None = None,
         components: int | None = None,
-        summary_components: int = 8,
+        summary_components: int = 6,
         max_patches: int | None = 4096,
     ) -> None:
         super().__init__(name, assay, specimen)

@@ -37,6 +37,9 @@ COPY_NUMBER_CLASSES = ("amplification", "deletion")
 #: Counts of a sample that its burden row carries, as z-scores of their logarithm.
 BURDENS = ("total", "truncating", "missense")
 
+#: The plain baselines see genes mutated in at least this share of training samples, and no more of them than this.
+MIN_SHARE, MAX_SUMMARY_GENES = 0.05, 20
+
 #: Gene index of a gene outside the vocabulary, and of the burden row.
 OTHER_GENE, BURDEN_GENE = 0, 1
 
@@ -158,7 +161,7 @@ class Variants(Modality):
         mutated = pd.DataFrame({"gene": variants["gene"].to_numpy(), "sample": sample}).drop_duplicates()
         count = mutated["gene"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
         self._genes = tuple(count.index[count >= self.min_patients][: self.max_genes])
-        self._summary_genes = tuple(count.index[count >= 0.05 * len(ids)][:40])
+        self._summary_genes = tuple(count.index[count >= MIN_SHARE * len(ids)][:MAX_SUMMARY_GENES])
         self._vaf = fit_scaling(variants["vaf"].to_numpy()[:, None])
         self._burden = fit_scaling(_burden_counts(variants, sample, num_samples=len(ids)))
 

@@ -1,0 +1,192 @@
+"""Plasma and labs: scales, limits of detection, units, and changes that never look ahead."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusion.data.cohort import Cohort
+from fusion.data.modalities.labs import Labs
+from fusion.data.modalities.plasma import Plasma, plasma_data
+from fusion.data.modalities.serial_table import SerialData
+from fusion.data.modalities.units import conversion_factor
+
+IDS = ["a0", "a1", "a2", "b0", "b1", "c0"]
+COURSE = pd.Series(["a", "a", "a", "b", "b", "c"], index=pd.Index(IDS, name="sample_id"))
+
+
+def serial(values: dict[str, list[float]], units: dict[str, str] | None = None) -> SerialData:
+    table = pd.DataFrame(values, index=pd.Index(IDS, name="sample_id"))
+    return SerialData(values=table, course=COURSE, units=units or {}, source="labs.csv")
+
+
+def encoded(modality: Labs | Plasma, table: SerialData) -> pd.DataFrame:
+    return pd.DataFrame(modality.transform(table, IDS).rows, index=IDS, columns=modality.feature_names)
+
+
+def test_changes_of_a_course() -> None:
+    table = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]})
+    modality = Labs()
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)
+    one = rows.loc["a1", "ldh"] - rows.loc["a2", "ldh"]  # a difference of 1 in units of the training sd
+    np.testing.assert_allclose(rows["ldh:change_first"] / one, [0, 2, 1, 0, -1, 0], atol=1e-5)
+    np.testing.assert_allclose(rows["ldh:change_previous"] / one, [0, 2, -1, 0, -1, 0], atol=1e-5)
+    np.testing.assert_allclose(rows["ldh:above_nadir"] / one, [0, 2, 1, 0, 0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_a_later_sample_changes_nothing_before_it(place: int) -> None:
+    values = [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]
+    modality = Labs()
+    modality.fit(serial({"ldh": values}), IDS)
+    before = modality.transform(serial({"ldh": values}), IDS).rows
+    values[place] = -40.0
+    after = modality.transform(serial({"ldh": values}), IDS).rows
+    np.testing.assert_array_equal(before[:place], after[:place])
+    assert not np.array_equal(before[place], after[place])
+    elsewhere = COURSE.to_numpy() != COURSE.iloc[place]
+    np.testing.assert_array_equal(before[elsewhere], after[elsewhere])
+
+
+def test_a_result_that_came_late_is_no_history(cohort: Cohort) -> None:
+    modality = Labs()
+    ids = modality.sample_ids(cohort)
+    patient = cohort.samples.loc[ids[0], "patient_id"]
+    mine = [s for s in ids if cohort.samples.loc[s, "patient_id"] == patient]
+    samples = cohort.samples.copy()
+    samples.loc[mine[0], "available_day"] = 999.0  # the first draw, known after all others
+    late = replace(cohort, samples=samples)
+    modality.fit(modality.load(cohort), ids)
+    assert [s for s in modality.sample_ids(late) if s in mine] == [*mine[1:], mine[0]]
+    rows = pd.DataFrame(modality.transform(modality.load(late), mine).rows, columns=modality.feature_names)
+    assert rows["ldh:change_first"].iloc[1] == 0  # now the first that was known
+    assert rows["ldh:change_first"].iloc[0] != 0
+
+
+def test_a_blank_is_neutral_flagged_and_bridged() -> None:
+    table = serial({"ldh": [1.0, np.nan, 2.0, 5.0, 4.0, 3.0]})
+    modality = Labs()
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)
+    assert rows.loc["a1"].drop("ldh:missing").eq(0).all()
+    assert rows["ldh:missing"].tolist() == [0, 1, 0, 0, 0, 0]
+    assert rows.loc["a2", "ldh:change_previous"] == rows.loc["a2", "ldh:change_first"] != 0
+
+
+def test_levels_alone() -> None:
+    table = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0], "constant": [1.0] * 6})
+    modality = Labs(change_features=False)
+    modality.fit(table, IDS)
+    assert modality.feature_names == ("ldh",)
+
+
+def test_another_cohort_with_an_analyte_less_and_one_more() -> None:
+    table = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0], "nse": [2.0, 3.0, 2.0, 5.0, np.nan, 3.0]})
+    modality = Labs()
+    modality.fit(table, IDS)
+    other = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0], "cea": [1.0] * 6})
+    assert modality.missing_features(other) == ("nse",)
+    rows = encoded(modality, other)
+    assert rows["nse"].eq(0).all()
+    assert rows["nse:missing"].eq(1).all()
+    np.testing.assert_array_equal(rows["ldh"], encoded(modality, table)["ldh"])
+
+
+def test_heavy_tails_are_tamed() -> None:
+    values = [1.0, 2.0, 4.0, 8.0, 16.0, 4000.0]
+    modality = Labs(change_features=False)
+    modality.fit(serial({"nse": values}), IDS)
+    level = encoded(modality, serial({"nse": values}))["nse"].to_numpy()
+    steps = np.diff(level[:5])
+    assert (np.diff(level) > 0).all()
+    assert steps.max() < 2 * steps.min()  # doublings are about equal steps
+
+
+def test_values_in_another_unit_are_converted() -> None:
+    values = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 3.0])
+    modality = Labs()
+    modality.fit(serial({"albumin": list(10 * values)}, units={"albumin": "g/L"}), IDS)
+    straight = encoded(modality, serial({"albumin": list(10 * values)}, units={"albumin": "g/L"}))
+    converted = encoded(modality, serial({"albumin": list(values)}, units={"albumin": "g/dL"}))
+    untold = encoded(modality, serial({"albumin": list(10 * values)}))
+    np.testing.assert_allclose(converted, straight, atol=1e-6)
+    np.testing.assert_array_equal(untold, straight)
+    with pytest.raises(ValueError, match=r"albumin: unit 'U/L' here, 'g/L' in training.* convert the values"):
+        modality.transform(serial({"albumin": list(values)}, units={"albumin": "U/L"}), IDS)
+
+
+@pytest.mark.parametrize(
+    ("analyte", "unit", "wanted", "factor"),
+    [
+        ("creatinine", "µmol/L", "mg/dL", 1 / 88.4),
+        ("bilirubin", "mg/dL", "umol/l", 17.1),
+        ("wbc", "K/uL", "10^9/L", 1.0),
+        ("lymphocytes", "cells/uL", "x10^9/L", 1e-3),
+        ("nse", "ug/L", "ng/mL", 1.0),
+        ("haematocrit", "%", "fraction", 0.01),
+    ],
+)
+def test_known_factors(analyte: str, unit: str, wanted: str, factor: float) -> None:
+    assert conversion_factor(analyte, unit, wanted) == pytest.approx(factor, rel=2e-3)
+    assert conversion_factor(analyte, wanted, unit) == pytest.approx(1 / factor, rel=2e-3)
+
+
+def test_mass_to_amount_needs_a_known_substance() -> None:
+    with pytest.raises(ValueError, match="no way known to convert"):
+        conversion_factor("progrp", "nmol/L", "ng/L")
+
+
+def plasma(fractions: list[float], **columns: list[float]) -> SerialData:
+    index = pd.Index(IDS, name="sample_id")
+    return plasma_data(pd.DataFrame({"tumor_fraction": fractions, **columns}, index=index), COURSE)
+
+
+def test_undetected_lies_below_the_limit_and_is_flagged() -> None:
+    table = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3], lod=[0.001] * 6)
+    modality = Plasma(change_features=False)
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)
+    assert modality.feature_names == ("tumor_fraction", "tumor_fraction:detected")
+    assert rows["tumor_fraction:detected"].tolist() == [1, 0, 1, 1, 0, 1]
+    # The limit shown in place of a value that was not found is no measurement: it reads as the zero it stands for.
+    assert rows.loc["a1", "tumor_fraction"] == rows.loc["b1", "tumor_fraction"] < rows.loc["a2", "tumor_fraction"]
+    told = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3], lod=[0.001] * 6, detected=[1, 0, 1, 1, 0, 1])
+    again = Plasma(change_features=False)
+    again.fit(told, IDS)
+    pd.testing.assert_frame_equal(encoded(again, told), rows)
+
+
+def test_the_limit_may_be_told_by_column_or_by_settings(cohort: Cohort) -> None:
+    by_column = Plasma().load(cohort)
+    assert list(by_column.values) == ["tumor_fraction", "mean_vaf"]
+    by_settings = plasma_data(by_column.values, by_column.course, lod=0.001)
+    for data in (by_column, by_settings):
+        assert data.limits["tumor_fraction"].eq(0.001).all()
+
+
+def test_without_a_limit_the_fraction_is_read_as_it_is() -> None:
+    table = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3])
+    modality = Plasma(change_features=False)
+    modality.fit(table, IDS)
+    assert modality.feature_names == ("tumor_fraction",)
+    assert np.unique(encoded(modality, table)).size == 6
+
+
+@given(
+    values=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=6, max_size=6),
+    other=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=6, max_size=6),
+)
+def test_finite_whatever_comes(values: list[float], other: list[float]) -> None:
+    steady = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    modality = Labs()
+    modality.fit(serial({"ldh": values, "nse": steady}), IDS)
+    assert np.isfinite(modality.transform(serial({"ldh": other, "nse": values}), IDS).rows).all()
+
+
+def test_nothing_that_differs_is_nothing_to_learn() -> None:
+    with pytest.raises(ValueError, match=r"no column of labs.csv differs .* take 'labs' out"):
+        Labs().fit(serial({"ldh": [1.0] * 6}), IDS)
