@@ -129,10 +129,10 @@ def labs_table(*, latents: Latents, draws: Draws, taken: BoolArray, rng: Generat
     albumin = 40 - 1.2 * latents.ecog1[patient] - 0.5 * np.clip(change, -2, 2) + noise(3.0)
     return pd.DataFrame(
         {
-            "progrp_pg_ml": np.round(np.exp(progrp), 1),
-            "nse_ng_ml": np.round(np.exp(nse), 1),
-            "ldh_u_l": np.round(ldh, 0),
+            "progrp": np.round(np.exp(progrp), 1),
+            "nse": np.round(np.exp(nse), 1),
+            "ldh": np.round(ldh, 0),
             "nlr": np.round(np.exp(nlr), 2),
-            "albumin_g_l": np.round(albumin, 1),
+            "albumin": np.round(albumin, 1),
         }
     )

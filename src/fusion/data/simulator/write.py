@@ -306,7 +306,7 @@ def _patients_table(ids: NDArray[np.object_], latents: Latents, site: NDArray[np
             "liver_metastasis": latents.liver.astype(np.int64),
             "brain_metastasis": latents.brain.astype(np.int64),
             "sld_mm": np.round(latents.sld, 1),
-            "ldh_u_l": np.round(blood.baseline_ldh(latents), 0),
+            "ldh": np.round(blood.baseline_ldh(latents), 0),
         }
     )
 
@@ -371,6 +371,7 @@ expression: {{unit: counts}}
 methylation: {{unit: beta}}
 histology: {{encoder: simulated, dim: {patch_dim}}}
 plasma: {{lod: {blood.DETECTION_LIMIT:g}}}
+labs: {{units: {{progrp: pg/mL, nse: ng/mL, ldh: U/L, albumin: g/L}}}}
 """
 
 
