@@ -60,7 +60,8 @@ def write_tiny_cohort(
     _write_blood(folder, of.get("plasma", []), of.get("labs", []), sample_risk, rng)
     _write_lesions(folder, ids, risk, visits, rng)
     splits = [(p, repeat, (i + repeat) % 3) for repeat in range(2) for i, p in enumerate(ids)]
-    pd.DataFrame(splits, columns=["patient_id", "repeat", "fold"]).to_csv(folder / "splits.csv", index=False)
+    if patients > 1:
+        pd.DataFrame(splits, columns=["patient_id", "repeat", "fold"]).to_csv(folder / "splits.csv", index=False)
     (folder / "cohort.yaml").write_text(
         "name: tiny\nschema: 1\ndescription: A cohort for tests.\nlicence: CC0-1.0\nendpoints: [os, pfs]\n"
         "expression: {unit: counts}\nmethylation: {unit: beta}\n"

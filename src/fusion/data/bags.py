@@ -46,7 +46,10 @@ def bag_shape(path: Path) -> tuple[int, int]:
     if path.suffix == ".npy":
         return _two_axes(path, _read_npy(path).shape)
     with _open_h5(path) as file:
-        return _two_axes(path, _features_of(path, file).shape)
+        num_patches, dim = _two_axes(path, _features_of(path, file).shape)
+        if isinstance(coords := file.get("coords"), h5py.Dataset):
+            _require_places(path, coords.shape, num_patches)
+        return num_patches, dim
 
 
 def read_bag(path: Path) -> Bag:
@@ -73,8 +76,9 @@ def read_bag(path: Path) -> Bag:
                 raise _damaged(path, error) from error
     num_patches, dim = _two_axes(path, features.shape)
     features = features.reshape(num_patches, dim)
-    if coords is not None and coords.shape != (num_patches, 2):
-        raise _fault(path, "coords", f"coords of shape {coords.shape} for {num_patches} patches", "store [N, 2]")
+    if coords is not None:
+        _require_places(path, coords.shape, num_patches)
+        coords = coords.reshape(num_patches, 2)
     return Bag(features, coords)
 
 
@@ -122,8 +126,12 @@ def _features_of(path: Path, file: h5py.File) -> h5py.Dataset:
 def _coords_of(file: h5py.File) -> NDArray[np.float64] | None:
     if "coords" not in file or not isinstance(file["coords"], h5py.Dataset):
         return None
-    coords = np.asarray(file["coords"][...], dtype=np.float64)
-    return coords[0] if coords.ndim == 3 and coords.shape[0] == 1 else coords
+    return np.asarray(file["coords"][...], dtype=np.float64)
+
+
+def _require_places(path: Path, shape: tuple[int, ...], num_patches: int) -> None:
+    if shape not in ((num_patches, 2), (1, num_patches, 2)):
+        raise _fault(path, "coords", f"coords of shape {shape} for {num_patches} patches", "store one [x, y] per patch")
 
 
 def _two_axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:

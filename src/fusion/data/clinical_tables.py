@@ -67,7 +67,7 @@ def _covariate(check: TableCheck, name: str) -> NDArray[np.float64] | NDArray[np
         return check.numbers(name)
     text = check.texts(name)
     number = pd.to_numeric(text, errors="coerce")
-    if number.nunique() > 10:  # a measurement; a grade like 1, 2, 3a has few levels
+    if number.nunique() > 5:  # a measurement; a grade like 1, 2, 3a has few levels
         return check.numbers(name)
     return text.where(text != "", None).to_numpy(dtype=object)
 

@@ -71,14 +71,15 @@ class Cohort:
 def assign_visits(samples: pd.DataFrame, patient_ids: list[str], window: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Group each patient's samples into visits.
 
-    All that is known by day 0 is the baseline visit, dated day 0. After that a visit opens with the first result that
-    becomes available and takes what becomes available within `window` days; it is dated at the latest of these. A
+    A visit opens with the first result that becomes available and takes what becomes available within `window` days;
+    it is dated at the latest of these. Whatever is known before day 0 counts as known on day 0, and every patient has
+    a baseline visit: where nothing becomes known within `window` days of day 0, one without samples, on day 0. A
     `visit` column, where given, groups instead. Grouping goes by `available_day`, not by the day of the draw, so that
     a late tissue result joins the visit at which it was known and does not delay the blood taken beside it.
 
     Args:
         samples: Index `sample_id`, with `patient_id`, `available_day` and optionally `visit` (any labels).
-        patient_ids: All patients, in order; one without any sample gets a single visit on day 0.
+        patient_ids: All patients, in order.
         window: Days that a visit stays open.
 
     Returns:
@@ -109,9 +110,9 @@ def assign_visits(samples: pd.DataFrame, patient_ids: list[str], window: float) 
                 merged[-1][1].extend(group)
             else:
                 merged.append((day, list(group)))
+        if not merged or merged[0][0] > window:
+            merged.insert(0, (0.0, []))
         for visit, (day, members) in enumerate(merged):
             number[members] = visit
             rows.append((patient, visit, day))
-        if not merged:
-            rows.append((patient, 0, 0.0))
     return samples.assign(visit=number), pd.DataFrame(rows, columns=["patient_id", "visit", "day"])

@@ -51,7 +51,7 @@ def count_problems(problems: Iterable[Problem]) -> int:
 
 
 def fold(
-    file: str, where: Sequence[str], column: str, found: Sequence[object] | str, remedy: str, total: int | None = None
+    file: str, where: Sequence[str], column: str, found: Sequence[str] | str, remedy: str, total: int | None = None
 ) -> list[Problem]:
     """Problems of one kind: the first few listed, the rest counted in the last one.
 
@@ -67,7 +67,7 @@ def fold(
     shown = min(SHOWN, len(where))
     listed = []
     for i in range(shown):
-        value = found if isinstance(found, str) else printable(found[i])
+        value = found if isinstance(found, str) else found[i]
         more = total - shown if i == shown - 1 else 0
         listed.append(Problem(file, where[i], column, value, remedy, more))
     return listed

@@ -94,10 +94,10 @@ def availability_table(cohort: Cohort) -> pd.DataFrame:
 
     An assay of several specimens counts as several modalities, such as `methylation (plasma)`.
     """
-    label = _assay_labels(cohort)
+    label = _assay_labels(cohort).astype(object)
     present = pd.DataFrame({"patient_id": cohort.samples["patient_id"], "visit": cohort.samples["visit"]})
     present = present.assign(modality=label, available=True).drop_duplicates()
-    every = cohort.visits.merge(pd.DataFrame({"modality": sorted(set(label))}), how="cross")
+    every = cohort.visits.merge(pd.DataFrame({"modality": sorted(set(label))}, dtype=object), how="cross")
     table = every.merge(present, how="left", on=["patient_id", "visit", "modality"])
     return table.assign(available=table["available"].eq(True))
 

@@ -53,9 +53,13 @@ def looks_like_date(value: object) -> bool:
     [False, False, False, False, False, False]
     """
     if isinstance(value, float | int | np.integer | np.floating):
-        return np.isfinite(value) and float(value).is_integer() and bool(_COMPACT_DATE.fullmatch(str(int(value))))
+        return bool(np.isfinite(value)) and float(value).is_integer() and _is_compact_date(str(int(value)))
     text = str(value)
-    return bool(_COMPACT_DATE.fullmatch(text)) or bool(_DATE.fullmatch(text))
+    return _is_compact_date(text) or bool(_DATE.fullmatch(text))
+
+
+def _is_compact_date(text: str) -> bool:
+    return bool(_COMPACT_DATE.fullmatch(text))
 
 
 @dataclass
@@ -99,9 +103,7 @@ class TableCheck:
             return line
         return f"{self.key.removesuffix('_id')} {printable(self.table[self.key].iloc[row])} ({line})"
 
-    def note(
-        self, bad: NDArray[np.bool_], column: str, remedy: str, found: str | Sequence[object] | None = None
-    ) -> None:
+    def note(self, bad: NDArray[np.bool_], column: str, remedy: str, found: str | Sequence[str] | None = None) -> None:
         """Note the rows where `bad`; what was found is the cell itself unless said otherwise."""
         rows = np.flatnonzero(bad)
         if not len(rows):
@@ -109,7 +111,7 @@ class TableCheck:
         listed = rows[:8]
         if found is None:
             cells = self.table[column].iloc[listed]
-            shown: str | list[object] = ["a blank" if pd.isna(cell) else printable(cell) for cell in cells]
+            shown: str | list[str] = ["a blank" if pd.isna(cell) else printable(cell) for cell in cells]
         else:
             shown = found if isinstance(found, str) else [found[row] for row in listed]
         where = [self.where(int(row)) for row in listed]

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fusion.data.formats import COVERAGE_LAYER, TEXT_COLUMNS, read_anndata, read_parquet, read_text, suffix_of
-from fusion.data.problems import CohortError, Problem, fold
+from fusion.data.problems import CohortError, Problem, fold, printable
 
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 SUFFIXES = (".parquet", *TEXT_SUFFIXES)
@@ -130,7 +130,7 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
         if bad.any():
             rows = np.flatnonzero(bad)
             where = [f"{features[row] or f'row {row + 1}'}" for row in rows[:8]]
-            found = [str(table.iloc[row, i + 1]) for row in rows[:8]]
+            found = [printable(table.iloc[row, i + 1]) for row in rows[:8]]
             remedy = "write a plain number (decimal point, no unit) or leave the cell blank"
             problems += fold(path.name, where, sample, found, remedy, total=len(rows))
     values = np.stack(columns) if columns else np.empty((0, len(features)), dtype=np.float32)
@@ -169,7 +169,13 @@ def parse_maf(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         if name in maf:
             numbers, bad = to_numbers(maf[name].mask(maf[name].astype(str) == "."))
             where = [f"variant row {row + 1}" for row in np.flatnonzero(bad)]
-            problems += fold(path.name, where, name, list(maf[name][bad]), "write a count of reads or leave it blank")
+            problems += fold(
+                path.name,
+                where,
+                name,
+                [printable(cell) for cell in maf[name][bad]],
+                "write a count of reads or leave it blank",
+            )
             maf[name] = numbers
     return maf, problems
 
@@ -248,14 +254,14 @@ def to_wide_numbers(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[
         rows = np.flatnonzero(bad)
         where = [f"sample {table['sample_id'].iloc[row]} (line {row + 2})" for row in rows]
         remedy = "write a plain number (a value below the limit of detection: the limit itself), or leave it blank"
-        problems += fold(file, where, str(name), list(table[name][bad]), remedy)
+        problems += fold(file, where, str(name), [printable(cell) for cell in table[name][bad]], remedy)
     return pd.DataFrame(numbers, index=pd.Index(table["sample_id"], name="sample_id")), problems
 
 
 def to_numbers(column: "pd.Series[object]") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Values as float64, NaN where blank, and where something stands that is no number."""
+    """Values as a new float64 array, NaN where blank, and where something stands that is no number."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(column), dtype=bool)
+        return np.array(column.to_numpy(dtype=np.float64, na_value=np.nan)), np.zeros(len(column), dtype=bool)
     blank = column.isna().to_numpy()
     numbers = pd.to_numeric(column.astype(object).where(~blank, None).map(str), errors="coerce").to_numpy(np.float64)
     numbers = np.where(blank, np.nan, numbers)
