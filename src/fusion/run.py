@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.table import Table
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import RESPONSE
+from fusion.data.dataset import RESPONSE, load_assays
 from fusion.data.modalities.base import Modality
 from fusion.data.qc import summarise_cohort
 from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import split_hash, write_splits
-from fusion.metrics.score import compare_runs, score_run, summary_table
+from fusion.metrics.score import ModelTable, compare_runs, pool_runs, score_run, summary_table
 from fusion.models.patient_model import PatientModel
 from fusion.report import build_report
 from fusion.training.baselines import fit_baselines
@@ -80,7 +82,7 @@ def wandb_logger(*, folder: Path, project: str, mode: str) -> Any:
 
 
 def fitting_config(config: dict[str, Any], cohort: Cohort) -> dict[str, Any]:
-    """The config without modalities and tasks that the cohort has nothing of, each left out with a line that says so."""
+    """The config less the modalities and tasks that the cohort has nothing of; a line says what was left out."""
     modalities = {}
     for name, node in config["modalities"].items():
         if instantiate(node, _convert_="all").sample_ids(cohort):
@@ -169,7 +171,7 @@ def train(config: DictConfig) -> int:
         with watch.stage("report"):
             build_report(folder)
         write_json(folder / "manifest.json", {**manifest, "wall_seconds": watch.seconds})
-    console.print(summary_table(metrics))
+    print_scores(metrics, values["name"])
     console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
     return 0
 
@@ -229,7 +231,7 @@ def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Score the predictions of a run folder and write its metrics.json."""
     tables = read_run(folder)
     metrics = score_run(
-        **tables,
+        **vars(tables),
         horizons=tuple(evaluation["horizons"]),
         landmarks=tuple(evaluation["landmarks"]),
         resamples=evaluation["resamples"],
@@ -238,16 +240,37 @@ def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     return metrics
 
 
-def read_run(folder: Path) -> dict[str, pd.DataFrame | None]:
+@dataclass(frozen=True)
+class RunTables:
     """The tables of a finished run that scores are made from."""
+
+    predictions: pd.DataFrame
+    baselines: pd.DataFrame | None
+    splits: pd.DataFrame
+
+
+def read_run(folder: Path) -> RunTables:
+    """Read the tables of a finished run."""
     if not (folder / "predictions.parquet").exists():
         raise ValueError(f"{folder} is no finished run (no predictions.parquet); give run folders as runs=[A,B]")
     baselines = folder / "baselines.parquet"
-    return {
-        "predictions": pd.read_parquet(folder / "predictions.parquet"),
-        "baselines": pd.read_parquet(baselines) if baselines.exists() else None,
-        "splits": pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
-    }
+    return RunTables(
+        predictions=pd.read_parquet(folder / "predictions.parquet"),
+        baselines=pd.read_parquet(baselines) if baselines.exists() else None,
+        splits=pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
+    )
+
+
+def print_scores(metrics: Mapping[str, Any], title: str) -> None:
+    """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
+    landmarks = metrics["settings"]["landmarks"]
+    rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
+    table = Table(title=title)
+    for column in rows[0] if rows else []:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
 
 
 def report(config: DictConfig) -> int:
@@ -312,20 +335,24 @@ def evaluate(config: DictConfig) -> int:
     if not folders:
         raise ValueError("runs=[...] names no folder with a finished run")
     result: dict[str, Any] = {}
-    runs = {}
+    pooled: dict[str, ModelTable] = {}
+    settings: dict[str, Any] = {}
     for label, same in _grouped(folders).items():
-        tables = pool_runs([read_run(folder) for folder in same])
-        runs[label] = tables
+        tables = [read_run(folder) for folder in same]
         manifest = json.loads((same[0] / "manifest.json").read_text(encoding="utf-8"))
-        result[label] = score_run(
-            **vars(tables),
-            horizons=tuple(config.horizons or manifest["horizons"]),
-            landmarks=tuple(config.landmarks or manifest["landmarks"]),
-            resamples=config.resamples,
-        )
-        console.print(f"{label} ({len(same)} run{'s' * (len(same) > 1)})")
-        console.print(summary_table(result[label]))
-    comparison = compare_runs(runs, resamples=config.resamples) if len(runs) > 1 else {}
+        settings = {
+            "horizons": tuple(config.horizons or manifest["horizons"]),
+            "landmarks": tuple(config.landmarks or manifest["landmarks"]),
+            "resamples": config.resamples,
+        }
+        pooled[label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
+        plain_tables = [ModelTable(t.baselines, t.splits) for t in tables if t.baselines is not None]
+        plain_models = pool_runs(plain_tables).predictions if len(plain_tables) == len(tables) else None
+        result[label] = score_run(pooled[label].predictions, plain_models, pooled[label].splits, **settings)
+        print_scores(result[label], f"{label}: {len(same)} run{'s' * (len(same) > 1)}")
+    comparison = compare_runs(pooled, **settings) if len(pooled) > 1 else None
+    if comparison:
+        print_scores(comparison, "all runs")
     if config.out:
         write_json(Path(config.out), {"runs": result, "compare": comparison})
         console.print(f"wrote {config.out}")

@@ -1,9 +1,10 @@
 """The vocabulary that every layer shares: frozen containers of tensors, and the letters of their axes.
 
 Dimension key:
-    B patients          T visits of a patient     S samples present        R rows of all samples, end to end
-    F features of a row K tokens of a sample      M tokens of a visit      D model width
-    O outputs of a head Q prediction times        C classes
+    B patients              T visits of a patient   V real visits of all patients
+    S samples present       R rows of all samples, end to end
+    F features of a row     K tokens of a sample    M tokens of a visit
+    D model width           O outputs of a head     Q prediction times      C classes
 
 Conventions that are never inverted: `event` is True when it happened, `mask` is True when the entry is real,
 `risk` is higher when the outlook is worse. Days count from day 0, the start of treatment.
@@ -118,7 +119,7 @@ class PatientBatch(TensorContainer):
 
 @dataclass(frozen=True)
 class Tokens(TensorContainer):
-    """Tokens of all modalities placed on (patient, visit).
+    """Tokens of all modalities placed on the visits that are real, patient by patient; padded visits cost nothing.
 
     Attributes:
         values: Embeddings; zero where masked.
@@ -126,8 +127,8 @@ class Tokens(TensorContainer):
         modality: Index of the modality of each token column.
     """
 
-    values: Float[Tensor, "B T M D"]
-    mask: Bool[Tensor, "B T M"]
+    values: Float[Tensor, "V M D"]
+    mask: Bool[Tensor, "V M"]
     modality: Int[Tensor, " M"]
 
 

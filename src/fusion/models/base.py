@@ -1,6 +1,6 @@
 """The three contracts inside a model: encode a sample, fuse a visit, recur over visits.
 
-Dimension key: B patients, T visits, S samples, K tokens of a sample, M tokens of a visit, D width.
+Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a visit, D width.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ class Fusion(nn.Module, ABC):
     """Turns the tokens of each visit into one vector, whatever subset of them is there."""
 
     @abstractmethod
-    def forward(self, tokens: Tokens) -> Float[Tensor, "B T D"]:
+    def forward(self, tokens: Tokens) -> Float[Tensor, "V D"]:
         """One vector per visit; finite also where a visit has no token."""
 
 

@@ -1,6 +1,6 @@
-"""Small layers: sums and softmax over packed rows, and blocks that begin as the identity.
+"""Small layers: sums and softmax over packed rows, and blocks that begin by adding nothing.
 
-Blocks that begin as the identity (their last projection starts at zero) make a fresh network an additive linear model
+Blocks that begin by adding nothing (their last projection starts at zero) make a fresh network an additive linear model
 of its inputs. At 100 to 300 patients that is the right place to start from: the data must earn every non-linearity.
 
 Dimension key: R rows, S samples, N visits, M tokens, D width.
@@ -49,27 +49,36 @@ class ResidualMLP(nn.Module):
         return x + self.outer(self.dropout(functional.selu(self.inner(x))))
 
 
-class AttentionBlock(nn.Module):
-    """Pre-norm self-attention over the tokens that are there, added to its input; starts as the identity."""
+class AttentionPool(nn.Module):
+    """What one query per visit reads from the tokens that are there, by multi-head attention; starts at zero.
+
+    The query attends to one token more than there are, which says nothing: a visit without any token stays finite.
+    """
 
     def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
         self.num_heads = num_heads
-        self.dropout = dropout
-        self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_query = nn.LayerNorm(dim)
+        self.norm_token = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x_NMD: Float[Tensor, "N M D"], mask_NM: Bool[Tensor, "N M"]) -> Float[Tensor, "N M D"]:
-        """Every row of `mask_NM` must hold at least one True."""
-        num, tokens, dim = x_NMD.shape
-        qkv = self.qkv(self.norm(x_NMD)).view(num, tokens, 3, self.num_heads, dim // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask_NM[:, None, None, :], dropout_p=self.dropout if self.training else 0.0
-        )
-        return x_NMD + self.out(mixed.transpose(1, 2).reshape(num, tokens, dim))
+    def forward(
+        self, query_ND: Float[Tensor, "N D"], token_NMD: Float[Tensor, "N M D"], mask_NM: Bool[Tensor, "N M"]
+    ) -> Float[Tensor, "N D"]:
+        num, tokens, dim = token_NMD.shape
+        width = dim // self.num_heads
+        query_NHW = self.query(self.norm_query(query_ND)).view(num, self.num_heads, width)
+        key, value = self.key_value(self.norm_token(token_NMD)).view(num, tokens, 2, self.num_heads, width).unbind(2)
+        score_NMH = torch.einsum("nhw,nmhw->nmh", query_NHW, key) / width**0.5
+        score_NMH = score_NMH.masked_fill(~mask_NM[..., None], -torch.inf)
+        silent_N1H = score_NMH.new_zeros(num, 1, self.num_heads)
+        weight_NMH = torch.cat([score_NMH, silent_N1H], dim=1).softmax(dim=1)[:, :-1]
+        read_NHW = torch.einsum("nmh,nmhw->nhw", self.dropout(weight_NMH), value)
+        return self.out(read_NHW.reshape(num, dim))

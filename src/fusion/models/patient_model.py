@@ -1,6 +1,7 @@
 """The whole model of a patient: encode samples, place their tokens on visits, fuse, recur, and read out every task.
 
-Dimension key: B patients, T visits, S samples, K tokens of a sample, M tokens of a visit, D width, O outputs.
+Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a visit,
+D width, O outputs.
 """
 
 from collections.abc import Mapping
@@ -62,27 +63,29 @@ class PatientModel(nn.Module):
         self.dim = dim
 
     def place(self, batch: PatientBatch) -> Tokens:
-        """Encode all samples and lay their tokens on (patient, visit), carried forward to later visits."""
+        """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
         values, masks, indices = [], [], []
         for index, name in enumerate(self.modalities):
-            encoder = self.encoders[name]
             samples = batch.samples[name]
-            token_SKD = encoder(samples)
-            present_BT = torch.zeros(b * t, dtype=torch.bool, device=token_SKD.device)
-            present_BT[samples.slot] = True
-            placed = torch.zeros(b * t, *token_SKD.shape[1:], dtype=token_SKD.dtype, device=token_SKD.device)
-            placed = placed.index_copy(0, samples.slot, token_SKD).view(b, t, *token_SKD.shape[1:])
-            source_BT = last_seen(present_BT.view(b, t))
-            seen_BT = (source_BT >= 0) & batch.visit_mask & self._kept(b, batch.day.device)
+            token_SKD = self.encoders[name](samples)
+            num_samples, num_tokens = token_SKD.shape[:2]
+            sample_BT = samples.slot.new_full((b * t,), -1)
+            sample_BT[samples.slot] = torch.arange(num_samples, device=samples.slot.device)
+            sample_BT = sample_BT.view(b, t)
+            source_BT = last_seen(sample_BT >= 0)
+            seen_BT = (source_BT >= 0) & self._kept(b, batch.day.device)
             source_BT = source_BT.clamp(min=0)
-            carried = torch.take_along_dim(placed, source_BT[:, :, None, None], dim=1)
-            age_BT = torch.log1p((batch.day - torch.take_along_dim(batch.day, source_BT, dim=1)) / 21.0)
-            carried = carried + age_BT[..., None, None] * self.age[index]
-            values.append(carried * seen_BT[..., None, None])
-            masks.append(seen_BT[..., None].expand(b, t, token_SKD.shape[1]))
-            indices.append(torch.full((token_SKD.shape[1],), index, device=token_SKD.device))
-        return Tokens(values=torch.cat(values, dim=2), mask=torch.cat(masks, dim=2), modality=torch.cat(indices))
+            age_BT = torch.log1p((batch.day - batch.day.gather(1, source_BT)) / 21.0)
+            seen_V, age_V = seen_BT[batch.visit_mask], age_BT[batch.visit_mask]
+            # a visit that has not seen the assay points at a row of zeros behind the samples
+            sample_V = torch.where(seen_V, sample_BT.gather(1, source_BT)[batch.visit_mask], num_samples)
+            padded_SKD = torch.cat([token_SKD, token_SKD.new_zeros(1, num_tokens, self.dim)])
+            aged_V1D = (age_V * seen_V)[:, None, None] * self.age[index]
+            values.append(padded_SKD[sample_V] + aged_V1D)
+            masks.append(seen_V[:, None].expand(-1, num_tokens))
+            indices.append(samples.slot.new_full((num_tokens,), index))
+        return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
 
     def _kept(self, num_patients: int, device: torch.device) -> Bool[Tensor, "B 1"]:
         if not self.training or not self.modality_dropout:
@@ -91,6 +94,7 @@ class PatientModel(nn.Module):
 
     def forward(self, batch: PatientBatch) -> dict[str, Float[Tensor, "B T O"]]:
         """Outputs of every task at every visit; what stands at padded visits has no meaning."""
-        fused_BTD = self.fusion(self.place(batch))
+        fused_BTD = batch.day.new_zeros(*batch.visit_mask.shape, self.dim)
+        fused_BTD = fused_BTD.masked_scatter(batch.visit_mask[..., None], self.fusion(self.place(batch)))
         state_BTD = self.dropout(self.temporal(fused_BTD, batch.day, batch.visit_mask))
         return {task: head(state_BTD) for task, head in self.heads.items()}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fusion.baselines.base import ResponseBaseline, SurvivalBaseline
+from fusion.baselines.base import Baseline, SurvivalEstimate
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE, Assay
 from fusion.data.splits import Split
@@ -13,3 +13,51 @@ from fusion.data.visit_table import build_visit_table
 from fusion.training.predictions import response_rows, survival_rows, target_rows
 
 FitBaselines = Callable[[Cohort, Mapping[str, Assay], Split, Sequence[float]], pd.DataFrame]
+
+
+def fit_baselines(
+    models: Sequence[Baseline],
+    tasks: Sequence[str],
+    cohort: Cohort,
+    assays: Mapping[str, Assay],
+    split: Split,
+    times: Sequence[float],
+) -> pd.DataFrame:
+    """Fit every baseline on the training and validation part of a split, and predict the test part.
+
+    Args:
+        models: Baselines; one that does not apply to a task or a cohort is passed over.
+        tasks: Endpoints, and `response`.
+        cohort: The cohort.
+        assays: Modalities, fitted on the training part of this split.
+        split: The split.
+        times: Days after a visit at which survival is written down.
+
+    Returns:
+        Rows as in predictions.parquet, with a `model` column; no row if no baseline applies.
+    """
+    pairs = [(assay.modality, assay.table) for assay in assays.values()]
+    endpoints = [task for task in tasks if task != RESPONSE]
+    parts = [
+        build_visit_table(cohort, pairs, patients, endpoints, response=RESPONSE in tasks)
+        for patients in (sorted((*split.train, *split.val)), split.test)
+    ]
+    train, test = parts
+    visits = pd.DataFrame({"patient_id": test.patient_ids, "visit": test.visit, "day": test.day})
+    grid = np.asarray(times, dtype=np.float64)
+    frames = []
+    for task in tasks:
+        rows = target_rows(cohort, visits, task)
+        for model in models:
+            if not model.applies(train, task):
+                continue
+            estimate = model.fit(train, task).predict(test, grid)
+            if isinstance(estimate, SurvivalEstimate):
+                seen = model.predict(train, grid[:1])
+                baseline = seen.risk[(train.visit == 0) & train.outcomes[task].at_risk]
+                cuts = np.quantile(baseline, [1 / 3, 2 / 3]) if len(baseline) else [0.0, 0.0]
+                frame = survival_rows(rows, estimate.risk, estimate.survival, times, cuts)
+            else:
+                frame = response_rows(rows, estimate.probability)
+            frames.append(frame.assign(model=model.name))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -18,6 +18,6 @@ class MaskedMean(Fusion):
     def __init__(self, *, dim: int, num_modalities: int) -> None:
         super().__init__()
 
-    def forward(self, tokens: Tokens) -> Float[Tensor, "B T D"]:
-        mask_BTM1 = tokens.mask[..., None]
-        return (tokens.values * mask_BTM1).sum(dim=2) / mask_BTM1.sum(dim=2).clamp(min=1)
+    def forward(self, tokens: Tokens) -> Float[Tensor, "V D"]:
+        mask_VM1 = tokens.mask[..., None]
+        return (tokens.values * mask_VM1).sum(dim=1) / mask_VM1.sum(dim=1).clamp(min=1)
