@@ -1,6 +1,7 @@
 """Standardisation and components: neutral blanks, no division by nothing, finite whatever comes."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -58,3 +59,14 @@ def test_no_component_beyond_the_rank() -> None:
     assert fit_components(values, num=3).loadings.shape == (4, 1)
     nothing = fit_components(np.zeros((1, 4)), num=3)
     assert np.isfinite(nothing.scores(np.ones((2, 4)))).all()
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (12, 12)])
+def test_components_agree_with_the_svd(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(2).normal(size=shape)
+    values -= values.mean(axis=0)
+    components = fit_components(values, num=4)
+    left, singular, _ = np.linalg.svd(values, full_matrices=False)
+    scores = components.scores(values)
+    np.testing.assert_allclose(np.abs(scores), np.abs(left[:, :4]) * np.sqrt(shape[0]), atol=1e-8)
+    np.testing.assert_allclose(components.scale, singular[:4] / np.sqrt(shape[0]))
