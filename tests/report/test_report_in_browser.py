@@ -97,9 +97,8 @@ def test_scores_sort_by_a_column_with_the_keyboard(browser: Any, complete_page: 
 
 def test_a_model_can_be_hidden_in_tables_and_figures(browser: Any, complete_page: Path) -> None:
     open_at(browser, complete_page, 1280)
-    seen = (
-        "return [...document.querySelectorAll('[data-model=fusion]')].filter((e) => e.getClientRects().length).length"
-    )
+    parts = "[...document.querySelectorAll('[data-model=fusion]')]"
+    seen = f"return {parts}.filter((part) => part.getClientRects().length).length"
     everywhere = browser.execute_script(seen)
     in_figures = browser.execute_script("return document.querySelectorAll('svg [data-model=fusion]').length")
     assert in_figures >= 8  # a line, its interval and its name, in four figures

@@ -28,6 +28,14 @@ def test_the_answer_follows_the_interval_of_the_difference(complete_run: Path, s
     assert labels == ["OS C-index, baseline", "OS C-index, week 6", "OS C-index, week 12"]
 
 
+def test_a_figure_of_too_few_events_concludes_nothing(complete_run: Path) -> None:
+    run = read_run(complete_run)
+    fusion = {"fusion": {"c_index": {"value": 0.94, "low": 0.85, "high": 1.0, "note": "too few events"}}}
+    found = answer(replace(run, scores={"os": {**run.scores["os"], "model": fusion}}))
+    assert found is not None
+    assert "nothing can be concluded" in found.sentence
+
+
 def test_nothing_scored_gives_no_answer(complete_run: Path) -> None:
     assert answer(replace(read_run(complete_run), scores={})) is None
 

@@ -127,12 +127,9 @@ class Run:
     def at_visit(self, task: str, visit: int = 0, repeat: int = 0) -> pd.DataFrame:
         """Held-out rows of one visit and repeat of patients still at risk; one row per patient."""
         table = self.predictions
-        return table[
-            (table["task"] == task)
-            & (table["visit"] == visit)
-            & (table["repeat"] == repeat)
-            & table["at_risk"].astype(bool)
-        ]
+        rows = table[(table["task"] == task) & (table["visit"] == visit) & (table["repeat"] == repeat)]
+        rows = rows[rows["at_risk"].astype(bool)]
+        return rows.assign(event=rows["event"].astype(bool))
 
 
 def _number(value: object) -> float | None:

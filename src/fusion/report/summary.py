@@ -72,8 +72,8 @@ def what_was_done(run: Run) -> str:
 
 def answer(run: Run) -> Answer | None:
     """The figures of the first task that was scored, and whether the model beats the best plain baseline."""
-    for task in (*run.endpoints, RESPONSE):
-        metric = "auroc" if task == RESPONSE else "c_index"
+    scored = [(task, "auroc" if task == RESPONSE else "c_index") for task in (*run.endpoints, RESPONSE)]
+    for task, metric in scored:
         if (ours := run.estimate(task, FUSION, metric)) is not None:
             return Answer(figures=_figures(run, task, metric), sentence=_verdict(run, task, metric, ours))
     return None
@@ -99,6 +99,8 @@ def _verdict(run: Run, task: str, metric: str, ours: Estimate) -> str:
     measure = "AUROC" if metric == "auroc" else "C-index"
     start = f"At baseline the fused model ranks {task_name(task)} with {_article(measure)} of {digits(ours.value, 2)}"
     start += f" (95 % interval {bounds(ours, 2)})" if bounds(ours) else ""
+    if ours.note:
+        return f"{start}, but with {ours.note}: nothing can be concluded from it."
     rival = run.best_baseline(task, metric)
     theirs = run.estimate(task, rival, metric) if rival else None
     if rival is None or theirs is None:

@@ -184,13 +184,13 @@ def p_value(p: float | None) -> str:
 
 
 def p_sentence(p: float | None) -> str:
-    """A p value within a sentence.
+    r"""A p value within a sentence, never broken across lines.
 
     >>> p_sentence(0.2), p_sentence(0.00001)
-    ('p = 0.20', 'p < 0.001')
+    ('p\xa0=\xa00.20', 'p\xa0<\xa00.001')
     """
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    text = p_value(p).replace("< ", "<\xa0")
+    return f"p\xa0{text}" if text.startswith("<") else f"p\xa0=\xa0{text}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
