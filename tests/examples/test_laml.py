@@ -56,7 +56,7 @@ def test_times_of_zero_and_minus_infinity(tmp_path: Path) -> None:
     assert cohort.patient_ids == ("T1", "T2", "T3", "T7")
     assert cohort.outcomes["os_days"].tolist() == [365, 792, 15, 31]
     assert cohort.outcomes["os_event"].tolist() == [True, False, True, True]
-    assert cohort.patients["fab"].tolist() == ["M4", None, "M3", "M0"]
+    assert cohort.patients["fab"].fillna("").tolist() == ["M4", "", "M3", "M0"]
     assert (2, "patients: days of follow-up blank or -Inf") in flow.lines
     assert (1, "patients: alive, no follow-up") in flow.lines
 

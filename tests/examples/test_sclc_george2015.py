@@ -93,8 +93,8 @@ def test_only_baseline_specimens_with_an_outcome_remain(tmp_path: Path) -> None:
 def test_covariates_are_known_at_baseline(tmp_path: Path) -> None:
     patients = CONVERTER.write(write_source(tmp_path), tmp_path / "out", Flow()).patients
     assert set(patients.columns) <= {"stage", "uicc", "age", "sex", "smoker", "pack_years"}
-    assert patients["stage"].tolist() == ["LS", "ES", None, "LS"]
-    assert patients["uicc"].tolist() == ["I", "IV", None, "III"]
+    assert patients["stage"].fillna("").tolist() == ["LS", "ES", "", "LS"]
+    assert patients["uicc"].fillna("").tolist() == ["I", "IV", "", "III"]
     assert patients["age"].isna().tolist() == [False, True, False, False]
     assert patients.loc["S1", "smoker"] == "former"
     assert patients["pack_years"].notna().tolist() == [True, False, False, False]

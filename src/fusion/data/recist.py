@@ -120,10 +120,10 @@ def assess_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
             "target_missing": missing.astype(np.int64),
             "change": change,
             "nadir": nadir,
-            "target_response": target_response,
-            "non_target_response": other_response,
+            "target_response": pd.Series(target_response, dtype=object),
+            "non_target_response": pd.Series(other_response, dtype=object),
             "new_lesion": new,
-            "overall_response": overall,
+            "overall_response": pd.Series(overall, dtype=object),
             "remark": _remarks(rows, scans),
         }
     )
@@ -161,7 +161,7 @@ def best_response(
 
 
 def _best_of_one(
-    days: list[float], responses: list[str | None], confirmation_days: float | None, stable_days: float
+    days: list[float], responses: list[object], confirmation_days: float | None, stable_days: float
 ) -> tuple[str, float]:
     scans = [(day, response) for day, response in zip(days, responses, strict=True) if isinstance(response, str)]
     progression = next((i for i, (_, response) in enumerate(scans) if response == "PD"), len(scans))
