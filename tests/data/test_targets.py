@@ -50,7 +50,7 @@ def test_chosen_visits_in_their_own_order(cohort: Cohort) -> None:
 
 
 def test_unknown_endpoint_names_those_that_exist(cohort: Cohort) -> None:
-    with pytest.raises(ValueError, match="it has os"):
+    with pytest.raises(ValueError, match="there is os"):
         visit_outcomes(cohort, "pfs")
 
 
