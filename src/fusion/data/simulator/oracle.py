@@ -6,11 +6,13 @@ another seed, and applied to the cohort: no figure is measured where it was fitt
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.random import Generator
 
+from fusion.data.simulator.blood import DETECTION_LIMIT
 from fusion.data.simulator.kinetics import Course, simulate_course, tumor_fraction
 from fusion.data.simulator.latents import BoolArray, FloatArray, Latents, Preset, draw_latents
 from fusion.survival import kaplan_meier, median
@@ -20,7 +22,6 @@ REFERENCE_SEED: Final = 1_000_003
 #: Share of variance that an assay's readout has in common with the component it reads.
 RELIABILITY: Final = {"wes": 0.9, "rna": 0.8, "meth": 0.7, "hist": 0.5}
 DAYS_PER_MONTH: Final = 30.4375
-DETECTION: Final = 0.001
 
 
 def concordance(*, days: FloatArray, event: BoolArray, risk: FloatArray) -> float:
@@ -101,10 +102,11 @@ def observe(*, latents: Latents, course: Course, rng: Generator) -> Population:
             "oracle": np.column_stack([clinical[:, :2], latents.eta]),
             "readouts": np.column_stack([clinical, *readouts]),
         },
-        log_fraction=np.log(np.maximum(fraction, DETECTION)),
+        log_fraction=np.log(np.maximum(fraction, DETECTION_LIMIT)),
     )
 
 
+@cache
 def reference_population(preset: Preset) -> Population:
     """The population on which oracles are fitted: one draw per preset, shared by all cohorts."""
     streams = [np.random.default_rng([REFERENCE_SEED, i]) for i in range(3)]

@@ -4,11 +4,10 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any, Final
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,15 +18,11 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
 from fusion.data.simulator import assays, blood, oracle
-from fusion.data.simulator.kinetics import RESPONSES, SCAN_WEEKS, Course, simulate_course
-from fusion.data.simulator.latents import PRESETS, SUBTYPES, BoolArray, FloatArray, Latents, draw_latents
+from fusion.data.simulator.kinetics import Course, simulate_course
+from fusion.data.simulator.latents import PRESETS, SUBTYPES, FloatArray, Latents, draw_latents
+from fusion.data.simulator.samples import TISSUE_SHARE, Samples, assign_sites, blood_samples, tissue_samples
+from fusion.data.simulator.tables import lesions_table, outcomes_table, patients_table
 from fusion.data.simulator.variants import TARGET_MB, variant_table
-
-#: Share of patients with a usable tissue assay.
-TISSUE_SHARE: Final = {"variants": 0.75, "expression": 0.65, "methylation": 0.60, "histology": 0.90}
-TISSUE_SUFFIX: Final = {"variants": "WES", "expression": "RNA", "methylation": "METH", "histology": "HE"}
-#: Share of patients whose tissue was assayed but failed quality control: data are there, and are not to be used.
-FAILED_SHARE: Final = 0.03
 
 
 @dataclass(frozen=True)
@@ -49,34 +44,6 @@ class SimulationSummary:
     patients: int
     samples: Mapping[str, int]
     oracle: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Samples of one assay and specimen; `patient` is the row of the patient in the cohort."""
-
-    assay: str
-    specimen: str
-    ids: NDArray[np.object_]
-    patient: NDArray[np.int64]
-    day: NDArray[np.int64]
-    available_day: NDArray[np.int64]
-    batch: NDArray[np.object_]
-    passed: BoolArray
-
-    def frame(self, patient_ids: NDArray[np.object_]) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "sample_id": self.ids,
-                "patient_id": patient_ids[self.patient],
-                "day": self.day,
-                "modality": self.assay,
-                "specimen": self.specimen,
-                "batch": self.batch,
-                "pass_qc": self.passed.astype(np.int64),
-                "available_day": self.available_day,
-            }
-        )
 
 
 def simulate_cohort(
@@ -121,34 +88,33 @@ def simulate_cohort(
     rules = PRESETS[preset]
     latents = draw_latents(patients=patients, preset=rules, rng=stream("latents"))
     course = simulate_course(latents=latents, preset=rules, rng=stream("course"))
-    site = _assign_sites(course, sites=sites, confounded=site_confounding, rng=stream("sites"))
+    site = assign_sites(course, sites=sites, confounded=site_confounding, rng=stream("sites"))
     ids = np.array([f"P-{i + 1:04d}" for i in range(patients)], dtype=object)
     draws = blood.draw_blood(
         latents=latents, course=course, preset=rules, informative_visits=informative_visits, rng=stream("draws")
     )
-    tissue = _tissue_samples(ids, rng=stream("tissue"))
+    tissue = tissue_samples(ids, rng=stream("tissue"))
     plasma_taken = blood.plasma_taken(draws, stream("plasma_taken"))
     methylation_taken = plasma_taken & (stream("plasma_methylation_taken").random(plasma_taken.shape) < 0.95)
     labs_taken = draws.taken & (stream("labs_taken").random(draws.day.shape) < 0.97)
-    plasma = _blood_samples("plasma", "plasma", "CT", ids, draws.day, plasma_taken)
-    plasma_methylation = _blood_samples("methylation", "plasma", "CM", ids, draws.day, methylation_taken)
-    labs = _blood_samples("labs", "serum", "LAB", ids, draws.day, labs_taken)
+    plasma = blood_samples("plasma", "plasma", "CT", ids, draws.day, plasma_taken)
+    plasma_methylation = blood_samples("methylation", "plasma", "CM", ids, draws.day, methylation_taken)
+    labs = blood_samples("labs", "serum", "LAB", ids, draws.day, labs_taken)
     every = [*tissue.values(), plasma, plasma_methylation, labs]
 
     purity_rng = stream("purity")
+    shared = 0.12 * purity_rng.normal(size=patients)  # the assays read neighbouring cuts of one block
     purity = {
-        assay: np.clip(0.68 + shared + 0.05 * purity_rng.normal(size=patients), 0.2, 0.95)
-        for shared in [0.12 * purity_rng.normal(size=patients)]
-        for assay in TISSUE_SHARE
+        assay: np.clip(0.68 + shared + 0.05 * purity_rng.normal(size=patients), 0.2, 0.95) for assay in TISSUE_SHARE
     }
     folder = out.with_name(f".{out.name}.partial-{os.getpid()}")
     (folder / "truth").mkdir(parents=True)
     try:
         (folder / "cohort.yaml").write_text(_cohort_yaml(preset, patients, seed, patch_dim))
-        _write_csv(_patients_table(ids, latents, site), folder / "patients.csv")
-        _write_csv(_outcomes_table(ids, course), folder / "outcomes.csv")
+        _write_csv(patients_table(ids, latents, site), folder / "patients.csv")
+        _write_csv(outcomes_table(ids, course), folder / "outcomes.csv")
         _write_csv(pd.concat([s.frame(ids) for s in every]).sort_values("sample_id"), folder / "samples.csv")
-        _write_csv(_lesions_table(ids, course, stream("lesions")), folder / "lesions.csv")
+        _write_csv(lesions_table(ids, course, stream("lesions")), folder / "lesions.csv")
         serum = blood.labs_table(latents=latents, draws=draws, taken=labs_taken, rng=stream("labs"))
         ctdna = blood.plasma_table(draws=draws, taken=plasma_taken, rng=stream("plasma"))
         _write_csv(ctdna.assign(sample_id=plasma.ids)[["sample_id", *ctdna]], folder / "plasma.csv")
@@ -242,120 +208,6 @@ def _refuse_foreign(out: Path) -> None:
     raise ValueError(f"{out} exists and is not a simulated cohort; name another folder with out=, or move it away")
 
 
-def _assign_sites(course: Course, *, sites: int, confounded: bool, rng: Generator) -> NDArray[np.int64]:
-    """Site of every patient: by chance, or, confounded, the sooner the death the later the site."""
-    n = len(course.os_days)
-    if not confounded:
-        return rng.integers(0, sites, n)
-    prognosis = np.argsort(np.argsort(-course.death_day, kind="stable"), kind="stable") / n
-    rank = np.argsort(np.argsort(prognosis + 0.35 * rng.normal(size=n), kind="stable"), kind="stable")
-    return rank * sites // n
-
-
-def _tissue_samples(ids: NDArray[np.object_], rng: Generator) -> dict[str, _Samples]:
-    """Biopsies before treatment: what could be assayed depends on one adequacy per patient, shared by the assays."""
-    n = len(ids)
-    adequacy = rng.normal(size=n)
-    biopsy_day = -rng.integers(5, 29, n)
-    out = {}
-    for assay, share in TISSUE_SHARE.items():
-        quality = 0.85 * adequacy + np.sqrt(1 - 0.85**2) * rng.normal(size=n)
-        passed = quality > NormalDist().inv_cdf(1 - share)
-        patient = np.flatnonzero(quality > NormalDist().inv_cdf(1 - share - FAILED_SHARE))
-        out[assay] = _Samples(
-            assay=assay,
-            specimen="tissue",
-            ids=np.array([f"{ids[i]}-{TISSUE_SUFFIX[assay]}" for i in patient], dtype=object),
-            patient=patient,
-            day=biopsy_day[patient],
-            available_day=np.zeros(len(patient), dtype=np.int64),
-            batch=np.array(assays.BATCHES, dtype=object)[rng.integers(0, 2, len(patient))],
-            passed=passed[patient],
-        )
-    return out
-
-
-def _blood_samples(
-    assay: str, specimen: str, suffix: str, ids: NDArray[np.object_], day: FloatArray, taken: BoolArray
-) -> _Samples:
-    """One sample for every draw taken, in the order of `taken` read row by row, numbered by draw."""
-    patient, number = np.nonzero(taken)
-    when = day[taken].astype(np.int64)
-    return _Samples(
-        assay=assay,
-        specimen=specimen,
-        ids=np.array([f"{ids[i]}-{suffix}{k:02d}" for i, k in zip(patient, number, strict=True)], dtype=object),
-        patient=patient,
-        day=when,
-        available_day=when,
-        batch=np.full(len(patient), assays.BATCHES[0], dtype=object),
-        passed=np.ones(len(patient), dtype=np.bool_),
-    )
-
-
-def _patients_table(ids: NDArray[np.object_], latents: Latents, site: NDArray[np.int64]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": ids,
-            "site": np.array([f"S{k + 1}" for k in site], dtype=object),
-            "stage": np.where(latents.extensive, "ES", "LS"),
-            "age": np.round(latents.age).astype(np.int64),
-            "sex": np.where(latents.male, "male", "female"),
-            "ecog": latents.ecog1.astype(np.int64),
-            "smoking": np.where(latents.ever_smoker, "ever", "never"),
-            "liver_metastasis": latents.liver.astype(np.int64),
-            "brain_metastasis": latents.brain.astype(np.int64),
-            "sld_mm": np.round(latents.sld, 1),
-            "ldh": np.round(blood.baseline_ldh(latents), 0),
-        }
-    )
-
-
-def _outcomes_table(ids: NDArray[np.object_], course: Course) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": ids,
-            "os_days": course.os_days.astype(np.int64),
-            "os_event": course.os_event.astype(np.int64),
-            "pfs_days": course.pfs_days.astype(np.int64),
-            "pfs_event": course.pfs_event.astype(np.int64),
-            "response": np.array(RESPONSES, dtype=object)[course.response],
-            "response_day": pd.array(course.response_day, dtype="Float64").astype("Int64"),
-        }
-    )
-
-
-def _lesions_table(ids: NDArray[np.object_], course: Course, rng: Generator) -> pd.DataFrame:
-    """Target lesions of every scan made, and a row for each scan that shows a new lesion."""
-    scans = np.arange(len(SCAN_WEEKS)) < course.num_scans[:, None]
-    lesions = np.arange(course.diameters.shape[2]) < course.num_lesions[:, None]
-    patient, scan, lesion = np.nonzero(scans[:, :, None] & lesions[:, None, :])
-    targets = pd.DataFrame(
-        {
-            "patient_id": ids[patient],
-            "scan_day": 7 * SCAN_WEEKS[scan],
-            "lesion_id": np.array([f"T{k + 1}" for k in range(course.diameters.shape[2])], dtype=object)[lesion],
-            "target": 1,
-            "diameter_mm": course.diameters[patient, scan, lesion] / 10,
-            "nodal": course.nodal[patient, lesion].astype(np.int64),
-            "new_lesion": 0,
-        }
-    )
-    patient, scan = np.nonzero(scans & course.new_lesion)
-    new = pd.DataFrame(
-        {
-            "patient_id": ids[patient],
-            "scan_day": 7 * SCAN_WEEKS[scan],
-            "lesion_id": "N1",
-            "target": 0,
-            "diameter_mm": np.round(rng.uniform(6, 20, len(patient)), 1),
-            "nodal": 0,
-            "new_lesion": 1,
-        }
-    )
-    return pd.concat([targets, new]).sort_values(["patient_id", "scan_day", "lesion_id"], kind="stable")
-
-
 def _cohort_yaml(preset: str, patients: int, seed: int, patch_dim: int) -> str:
     return f"""\
 name: simulated-sclc-{preset}
@@ -396,7 +248,7 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
 
 def _write_slides(
     folder: Path,
-    samples: _Samples,
+    samples: Samples,
     shares: FloatArray,
     site: NDArray[np.int64],
     sites: int,
@@ -441,10 +293,10 @@ def _write_truth(
     scores = oracle.oracle_scores(cohort=cohort, reference=reference)
     figures = oracle.oracle_figures(cohort=cohort, scores=scores)
 
-    columns: Iterator[tuple[str, Any]] = (
-        (name, np.round(value, 6) if value.dtype == np.float64 else value) for name, value in vars(latents).items()
-    )
-    table = pd.DataFrame({"patient_id": ids, **dict(columns)})
+    columns = {
+        name: np.round(value, 6) if value.dtype == np.float64 else value for name, value in vars(latents).items()
+    }
+    table = pd.DataFrame({"patient_id": ids, **columns})
     table["subtype"] = np.array(SUBTYPES, dtype=object)[latents.subtype]
     table["site"] = site
     for name in ("phi", "kd", "kg", "shed"):
