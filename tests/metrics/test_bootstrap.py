@@ -44,6 +44,7 @@ def test_chunks_change_nothing(monkeypatch):
     values = np.array([1.0, 5.0, 2.0])
     whole = replicate(lambda weight: {"mean": mean(weight, values)}, weights, patients)["mean"]
     monkeypatch.setattr(bootstrap, "CHUNK", 10)
+    monkeypatch.setattr(bootstrap, "FEWEST_WEIGHTINGS", 4)
     parts = replicate(lambda weight: {"mean": mean(weight, values)}, weights, patients)["mean"]
     np.testing.assert_allclose(parts, whole)
 

@@ -55,8 +55,8 @@ def fit(
         offset: Added to the linear predictor, "N".
     """
     base = np.zeros(len(design)) if offset is None else offset
-    products = np.einsum("np,nq->npq", design, design).reshape(len(design), -1)
-    columns = design.shape[1]
+    size, columns = design.shape
+    products = np.einsum("np,nq->npq", design, design).reshape(size, columns**2)
     cases, totals = weights * case, weights * (case + control)
     possible = (cases.sum(axis=1) > 0) & ((totals - cases).sum(axis=1) > 0)
     coefficients = np.full((len(weights), columns), np.nan)

@@ -8,9 +8,10 @@ for survival they are the inverse probabilities of censoring of `fusion.metrics.
 The recalibration model is a binomial regression of the outcome on the transformed probability x, with link cloglog for
 survival (x = log(-log S(t)), where a proportional hazards model has slope 1) and logit for response:
 slope: coefficient of x (1 is ideal, below 1 is over-fitted). Intercept: constant when the slope is held at 1
-(0 is ideal, above 0 means that events are under-predicted). ICI: mean distance between the predicted probability and
-a smooth recalibration by a restricted cubic spline in x with 3 knots (Austin, Harrell, van Klaveren 2020, with
-inverse weights in place of a hazard regression).
+(0 is ideal, above 0 means that events are under-predicted). ICI, E50, E90: mean, median and 90th percentile of the
+distance between the predicted probability and a smooth recalibration, by a restricted cubic spline in x with 3 knots
+(Austin, Harrell, van Klaveren 2020, with inverse weights in place of a hazard regression). They stand beside curves
+without an interval: a distance is never negative, so resamples lie above it and percentiles would not cover.
 """
 
 from dataclasses import dataclass
@@ -44,25 +45,21 @@ def _spline(x: Floats, knots: Floats) -> Floats:
 
 
 def calibration(probability: Floats, case: Floats, control: Floats, weights: Floats, link: Link) -> dict[str, Floats]:
-    """Calibration slope, intercept, observed/expected ratio and ICI under every weighting, "W" each."""
+    """Calibration slope, intercept and observed/expected ratio under every weighting, "W" each."""
     x = transform(link, probability)
-    ones = np.ones((len(x), 1))
-    undefined = np.full(len(weights), np.nan)
-    result = {"observed_expected": ratio(weights @ case, weights @ probability)}
-    if not len(x):
-        return {"calibration_slope": undefined, "calibration_intercept": undefined, "ici": undefined, **result}
-    result["calibration_intercept"] = fit(ones, case, control, weights, link, offset=x)[:, 0]
-    result["calibration_slope"] = fit(np.stack([ones[:, 0], x], axis=1), case, control, weights, link)[:, 1]
-    smooth = _smooth(x, x, case, control, weights, link)
-    result["ici"] = ratio((weights * np.abs(smooth - probability)).sum(axis=1), weights.sum(axis=1))
-    return result
+    line = np.stack([np.ones_like(x), x], axis=1)
+    return {
+        "calibration_slope": fit(line, case, control, weights, link)[:, 1],
+        "calibration_intercept": fit(line[:, :1], case, control, weights, link, offset=x)[:, 0],
+        "observed_expected": ratio(weights @ case, weights @ probability),
+    }
 
 
-def _smooth(at: Floats, x: Floats, case: Floats, control: Floats, weights: Floats, link: Link) -> Floats:
-    """Recalibrated probability at transformed predictions `at`, under every weighting, "W n"."""
+def _smooth(at: Floats, x: Floats, case: Floats, control: Floats, link: Link) -> Floats:
+    """Recalibrated probability at transformed predictions `at`, "n"; NaN where one class is absent."""
     knots = np.quantile(x, [0.1, 0.5, 0.9])
-    coefficients = fit(_spline(x, knots), case, control, weights, link)
-    return inverse(link, coefficients @ _spline(at, knots).T)
+    coefficients = fit(_spline(x, knots), case, control, np.ones((1, len(x))), link)[0]
+    return inverse(link, _spline(at, knots) @ coefficients)
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,9 @@ def _groups(probability: Floats, groups: int) -> list[Ints]:
 
 def _curve(probability: Floats, observed: Floats, case: Floats, control: Floats, link: Link) -> CalibrationCurve:
     """Join grouped points "3 groups+1 columns: predicted, observed, low, high" with the smooth curve."""
-    x, once = transform(link, probability), np.ones((1, len(probability)))
+    x = transform(link, probability)
     grid = np.linspace(np.quantile(x, 0.01), np.quantile(x, 0.99), 50)
-    distance = np.abs(_smooth(x, x, case, control, once, link)[0] - probability)
+    distance = np.abs(_smooth(x, x, case, control, link) - probability)
     e50, e90 = np.quantile(distance, [0.5, 0.9])
     return CalibrationCurve(
         predicted=observed[:, 0],
@@ -111,7 +108,7 @@ def _curve(probability: Floats, observed: Floats, case: Floats, control: Floats,
         low=observed[:, 2],
         high=observed[:, 3],
         smooth_predicted=inverse(link, grid),
-        smooth_observed=_smooth(grid, x, case, control, once, link)[0],
+        smooth_observed=_smooth(grid, x, case, control, link),
         ici=float(distance.mean()),
         e50=float(e50),
         e90=float(e90),

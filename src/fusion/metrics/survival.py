@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 #: Scored at the middle horizon.
-CALIBRATION = ("calibration_slope", "calibration_intercept", "observed_expected", "ici")
+CALIBRATION = ("calibration_slope", "calibration_intercept", "observed_expected")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: F
 
     Names: `c_index`, `c_index_uno` (up to the last horizon), `ibs` (over the grid up to the last horizon), `auc.<h>`,
     `brier.<h>`, `scaled_brier.<h>` (1 - Brier / Brier of the training Kaplan-Meier), and at the middle horizon
-    `calibration_slope`, `calibration_intercept`, `observed_expected`, `ici`.
+    `calibration_slope`, `calibration_intercept`, `observed_expected`.
     """
     undefined = np.full(len(weights), np.nan)
     duration, event, fold, risk = held_out.duration, held_out.event, held_out.fold, held_out.risk
