@@ -110,11 +110,15 @@ class AssayCheck:
         ]
         remedy = f"add a row with modality {self.assay} to samples.csv, or take the data out"
         self.problems += fold(file, [f"sample {printable(s)}" for s in stray], "", found, remedy)
-        absent = [sample for sample in self.expected if sample not in set(present)]
+        here = set(present)
+        absent = [sample for sample in self.expected if sample not in here]
         where = [f"sample {printable(sample)}" for sample in absent]
         self.problems += fold(file, where, "", "no data, though samples.csv lists it", missing_remedy)
 
-    def _set_aside(self, file: str, samples: Collection[str], reason: str) -> None:
+    def _set_aside(self, file: str, empty: Collection[str], reason: str) -> None:
+        """Leave out samples that QC passed and in which nothing was measured."""
+        expected = set(self.expected)
+        samples = [sample for sample in empty if sample in expected]
         self.without_data |= set(samples)
         self.left_out += [(file, sample, reason, 1) for sample in samples]
 
@@ -137,7 +141,8 @@ class AssayCheck:
         present = [sample for sample in pd.unique(barcode) if sample]
         # a sample without a single variant leaves no trace in a MAF: it is listed as such, and stays
         self._compare(path.name, [*present, *self.expected], "")
-        empty = [sample for sample in self.expected if sample not in set(present)]
+        here = set(present)
+        empty = [sample for sample in self.expected if sample not in here]
         self.left_out += [(path.name, sample, "no variant in the file: read as none found", 1) for sample in empty]
         failed = barcode[~passed_filter(maf).to_numpy(dtype=bool)]
         reason = "variants whose FILTER is not PASS"
@@ -155,7 +160,7 @@ class AssayCheck:
         blank = np.isnan(matrix.values)
         empty = np.flatnonzero(blank.all(axis=1) & bool(matrix.features))
         nothing = [matrix.sample_ids[row] for row in empty]
-        self._set_aside(path.name, [s for s in nothing if s in self.expected], "every value is blank")
+        self._set_aside(path.name, nothing, "every value is blank")
         self._cells(path.name, matrix, np.isinf(matrix.values), "write a finite number")
         unit = str(self.settings.get("unit", "")).lower()
         if self.assay == "methylation" and not unit.startswith("m"):
@@ -203,7 +208,7 @@ class AssayCheck:
         coverage, problems = parse_matrix(path, "methylation_coverage")
         self.problems += problems
         self._check_names(path.name, coverage)
-        stray = [f"sample {printable(s)}" for s in coverage.sample_ids if s not in set(methylation.sample_ids)]
+        stray = [f"sample {printable(s)}" for s in sorted(set(coverage.sample_ids) - set(methylation.sample_ids))]
         remedy = "coverage describes beta values: name samples and regions as in the methylation table"
         self.problems += fold(path.name, stray, "", "a sample without beta values", remedy)
         regions = sorted(set(coverage.features) - set(methylation.features))
@@ -235,8 +240,8 @@ class AssayCheck:
                 check.note(outside, str(name), "write a fraction from 0 to 1, not per cent")
         self.problems += check.problems
         if not problems:
-            nothing = table.index[table.isna().all(axis=1)]
-            self._set_aside(path.name, [s for s in nothing if s in self.expected], "every value is blank")
+            nothing = list(table.index[table.isna().all(axis=1)])
+            self._set_aside(path.name, nothing, "every value is blank")
 
     def _check_bags(self, folder: Path) -> None:
         paths = (

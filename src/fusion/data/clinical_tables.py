@@ -121,7 +121,8 @@ def check_outcomes(check: TableCheck, patients: Collection[str], named: Collecti
     left_out += [(check.file, str(c), "column not used", 1) for c in check.table.columns if str(c) not in used]
     for name in [c for c in check.table.columns if str(c) not in used]:
         check.refuse_dates(str(name))
-    missing = [patient for patient in patients if patient not in set(ids)]
+    followed = set(ids)
+    missing = [patient for patient in patients if patient not in followed]
     left_out += [(check.file, patient, "no outcome row", 1) for patient in missing]
     table = pd.DataFrame(columns, index=pd.Index(ids, name="patient_id", dtype=object))
     return Checked(table[~table.index.duplicated()].reindex(list(patients)), tuple(left_out))
