@@ -11,14 +11,14 @@ VISIT_DAYS = np.array([0.0, 21.0, 42.0, 63.0, 84.0, 126.0, 168.0, 210.0])
 
 
 def visit_table(
-    patients: int = 150, seed: int = 0, signal: float = 1.0, columns: int = 40, visits: int = 8, prefix: str = "P"
+    patients: int = 150, seed: int = 0, signal: float = 1.0, columns: int = 20, visits: int = 8, prefix: str = "P"
 ) -> VisitTable:
-    """Clinical stage and age, an expression block with one true column, a plasma marker measured at every visit."""
+    """Clinical stage and age, an expression block with four true columns, a plasma marker measured at every visit."""
     rng = np.random.default_rng(seed)
     stage, age = rng.integers(0, 2, patients).astype(float), rng.normal(60, 8, patients)
     expression = rng.normal(size=(patients, columns))
     late = rng.normal(size=patients)  # not visible at baseline
-    log_hazard = signal * (0.7 * (stage - 0.5) + 0.8 * expression[:, 0] + 0.8 * late)
+    log_hazard = signal * (0.7 * (stage - 0.5) + 0.5 * expression[:, :4].sum(axis=1) + 0.8 * late)
     event_day = np.ceil(rng.exponential(400 * np.exp(-log_hazard)))
     censor_day = np.ceil(rng.uniform(200, 1500, patients))
     responder = rng.random(patients) < 1 / (1 + np.exp(1.5 * log_hazard))

@@ -52,7 +52,7 @@ class KaplanMeier(Baseline):
 class _FirstVisitCox(Baseline):
     """Ridge Cox on some columns of the first visit."""
 
-    search_blocks = False
+    apart: str | None = None
 
     def _columns(self, table: VisitTable) -> list[int]:
         raise NotImplementedError
@@ -66,7 +66,7 @@ class _FirstVisitCox(Baseline):
         outcome = train.outcomes[task]
         rows = (train.visit == 0) & outcome.at_risk
         columns = self._columns(train)
-        self.model = RidgeCox(search_blocks=self.search_blocks).fit(
+        self.model = RidgeCox(apart=self.apart).fit(
             train.features[rows][:, columns],
             [train.modality[column] for column in columns],
             outcome.duration[rows],
@@ -100,10 +100,10 @@ class CoxClinical(_FirstVisitCox):
 
 
 class CoxAll(_FirstVisitCox):
-    """Ridge Cox on the summaries of all modalities, with one tuned penalty per modality."""
+    """Ridge Cox on the summaries of all modalities, clinical penalised apart from the assays."""
 
     name = "cox_all"
-    search_blocks = True
+    apart = "clinical"
 
     def _columns(self, table: VisitTable) -> list[int]:
         return all_columns(table)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, elapsed_days, first_row
+from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, elapsed_days
 from fusion.baselines.ridge import RidgeCox
 from fusion.types import VisitTable
 
@@ -24,7 +24,9 @@ class _Landmark:
 
 
 class LandmarkCox(Baseline):
-    """At each landmark, a ridge Cox on the last values and their change from the first visit, among those at risk.
+    """At each landmark, a ridge Cox on the last values known, among those at risk.
+
+    Serial assays bring their change since the first visit as summaries of their own.
 
     A visit uses the latest landmark that it has reached. Risk is the log of the hazard expected over `horizon` days,
     so that visits served by different landmarks can be ranked together.
@@ -51,49 +53,30 @@ class LandmarkCox(Baseline):
         outcome = train.outcomes[task]
         elapsed = elapsed_days(train)
         end = elapsed + outcome.duration
-        self.serial = _serial_columns(train)
-        features, modality = self._features(train), self._modality(train)
         self.models: list[_Landmark] = []
         for day in self.days:
             rows = _last_rows(train, elapsed, day)
             rows = rows[outcome.at_risk[rows] & (end[rows] > day)]
             if day > 0 and outcome.event[rows].sum() < self.min_events:
                 continue
-            model = RidgeCox(search_blocks=False).fit(features[rows], modality, end[rows] - day, outcome.event[rows])
+            model = RidgeCox().fit(train.features[rows], train.modality, end[rows] - day, outcome.event[rows])
             self.models.append(_Landmark(day=day, model=model))
         return self
 
     def predict(self, table: VisitTable, times: Floats) -> SurvivalEstimate:
         """Curve from the latest landmark before each visit, given that the visit was reached."""
         elapsed = elapsed_days(table)
-        features = self._features(table)
         which = np.searchsorted([landmark.day for landmark in self.models], elapsed, side="right") - 1
         risk = np.zeros(len(table))
         survival = np.ones((len(table), len(times)))
         for place, landmark in enumerate(self.models):
             rows = which == place
             since = elapsed[rows] - landmark.day
-            log_hazard = landmark.model.log_hazard(features[rows])
+            log_hazard = landmark.model.log_hazard(table.features[rows])
             survival[rows] = np.exp(-landmark.model.cumulative_hazard(log_hazard, since, times))
             ahead = landmark.model.cumulative_hazard(np.zeros(len(since)), since, np.array([self.horizon]))[:, 0]
             risk[rows] = log_hazard + np.log(np.maximum(ahead, 1e-3))
         return SurvivalEstimate(risk=risk, survival=survival)
-
-    def _features(self, table: VisitTable) -> Floats:
-        """Last values, and the change of the serial columns from the first visit."""
-        change = table.features[:, self.serial] - table.features[first_row(table)][:, self.serial]
-        return np.concatenate([table.features, change], axis=1)
-
-    def _modality(self, table: VisitTable) -> list[str]:
-        return [*table.modality, *(f"{table.modality[column]} change" for column in self.serial)]
-
-
-def _serial_columns(table: VisitTable) -> NDArray[np.int64]:
-    """Columns whose value moves after the first visit."""
-    first = table.features[first_row(table)]
-    with np.errstate(invalid="ignore"):
-        moved = np.abs(table.features - first) > 1e-12
-    return np.flatnonzero(moved.any(axis=0)).astype(np.int64)
 
 
 def _last_rows(table: VisitTable, elapsed: Floats, day: float) -> NDArray[np.int64]:

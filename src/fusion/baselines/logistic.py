@@ -47,7 +47,7 @@ class CrossValidatedLogistic:
 class _FirstVisitLogistic(Baseline):
     """L2 logistic regression on some columns of the first visit."""
 
-    search_blocks = False
+    apart: str | None = None
 
     def _columns(self, table: VisitTable) -> list[int]:
         raise NotImplementedError
@@ -64,7 +64,7 @@ class _FirstVisitLogistic(Baseline):
         self.design = Design().fit(features, [train.modality[column] for column in columns])
         design = self.design.transform(features)
         score = CrossValidatedLogistic(label)
-        variance = tune_variances(design, self.design.blocks, score, search_blocks=self.search_blocks)
+        variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
         rotated, back = rotate(design, variance)
         coefficients, self.intercept = fit_ridge_logistic(rotated, label, 1.0)
         self.coefficients: Floats = back @ coefficients
@@ -87,10 +87,10 @@ class LogisticClinical(_FirstVisitLogistic):
 
 
 class LogisticAll(_FirstVisitLogistic):
-    """Ridge logistic regression on the summaries of all modalities, with one tuned penalty per modality."""
+    """Ridge logistic regression on the summaries of all modalities, clinical penalised apart from the assays."""
 
     name = "logistic_all"
-    search_blocks = True
+    apart = "clinical"
 
     def _columns(self, table: VisitTable) -> list[int]:
         return all_columns(table)

@@ -35,18 +35,18 @@ class RidgeCox:
     """A tuned ridge Cox model on a table with gaps.
 
     Args:
-        search_blocks: Tune one penalty per modality, not one overall.
+        apart: Modality whose penalty is tuned apart from that of the others.
     """
 
-    def __init__(self, *, search_blocks: bool = False) -> None:
-        self.search_blocks = search_blocks
+    def __init__(self, *, apart: str | None = None) -> None:
+        self.apart = apart
 
     def fit(self, features: Floats, modality: Sequence[str], duration: Floats, event: NDArray[np.bool_]) -> "RidgeCox":
         """Learn imputation, scaling, penalties, coefficients and baseline from one row per training patient."""
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
         score = CrossValidatedCox(duration, event)
-        variance = tune_variances(design, self.design.blocks, score, search_blocks=self.search_blocks)
+        variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
         columns, back = rotate(design, variance)
         self.coefficients: Floats = back @ fit_ridge_cox(columns, duration, event, 1.0)
         self.baseline = breslow(design @ self.coefficients, duration, event)
