@@ -21,7 +21,7 @@ from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import split_hash, write_splits
-from fusion.metrics.score import ModelTable, compare_runs, pool_runs, score_run, summary_table
+from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run, summary_table
 from fusion.models.patient_model import PatientModel
 from fusion.report import build_report
 from fusion.training.baselines import fit_baselines

@@ -141,9 +141,10 @@ def auc_at(held_out: HeldOut, horizon: float, weights: Floats) -> Floats:
 def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: Floats) -> dict[str, Floats]:
     """Every score under every weighting, "W" each; NaN where it is undefined.
 
-    Names: `c_index`, `c_index_uno` (up to the last horizon), `ibs` (over the grid up to the last horizon), `auc.<h>`,
-    `brier.<h>`, `scaled_brier.<h>` (1 - Brier / Brier of the training Kaplan-Meier), and at the middle horizon
-    `calibration_slope`, `calibration_intercept`, `observed_expected`.
+    Names: `c_index` and `c_index_uno` (up to the last horizon) of the risk; `auc.<h>` of the probability of an event
+    by the horizon; `brier.<h>`, `scaled_brier.<h>` (1 - Brier / Brier of the training Kaplan-Meier), `ibs` (over the
+    grid up to the last horizon); at the middle horizon `calibration_slope`, `calibration_intercept` and
+    `observed_expected`.
     """
     undefined = np.full(len(weights), np.nan)
     duration, event, fold, risk = held_out.duration, held_out.event, held_out.fold, held_out.risk
