@@ -236,6 +236,7 @@ def training_plates(run: Run) -> list[Plate]:
     plates = []
     top = float(run.curves["loss"].quantile(0.995))
     bottom = float(run.curves["loss"].min())
+    last = max(1, int(run.curves["epoch"].max()))
     for i, (part, name) in enumerate((("train", "Training loss"), ("val", "Validation loss"))):
         mine = run.curves[run.curves["part"] == part]
         if mine.empty:
@@ -247,7 +248,7 @@ def training_plates(run: Run) -> list[Plate]:
             figure, axes = panel()
             axes.plot(wide.index, wide.to_numpy(), color=MODEL_COLOURS[i], linewidth=0.6, alpha=0.45)
             axes.plot(middle.index, middle.to_numpy(), color=MODEL_COLOURS[i], linewidth=2.2)
-            axes.set(xlabel="Epoch", ylabel="Loss", ylim=(bottom - 0.04 * (top - bottom), top))
+            axes.set(xlabel="Epoch", ylabel="Loss", xlim=(0, last), ylim=(bottom - 0.04 * (top - bottom), top))
             svg = to_svg(
                 figure,
                 key=f"training-{part}",

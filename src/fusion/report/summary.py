@@ -96,17 +96,30 @@ def _figures(run: Run, task: str, metric: str) -> tuple[tuple[str, str, str, str
 
 
 def _verdict(run: Run, task: str, metric: str, ours: Estimate) -> str:
-    measure = "AUROC" if metric == "auroc" else "C-index"
-    start = f"At baseline the fused model ranks {task_name(task)} with {_article(measure)} of {digits(ours.value, 2)}"
+    measure = "an AUROC" if metric == "auroc" else "a C-index"
+    start = f"At baseline the fused model ranks {task_name(task)} with {measure} of {digits(ours.value, 2)}"
     start += f" (95 % interval {bounds(ours, 2)})" if bounds(ours) else ""
     if ours.note:
         return f"{start}, but with {ours.note}: nothing can be concluded from it."
-    rival = run.best_baseline(task, metric)
-    theirs = run.estimate(task, rival, metric) if rival else None
-    if rival is None or theirs is None:
+    if not run.baseline_models(task):
         return f"{start}. No baseline was fitted in this run, so nothing says whether a plain model would do as well."
-    gain = run.gain(task, rival, metric)
-    start += f"; the best plain baseline ({model_name(rival)}) reaches {digits(theirs.value, 2)}"
+    sentence = f"{start}; {_against_best(run, task, metric, None)}"
+    last = run.landmarks(task)[-1:]
+    if last and (later := run.estimate(task, FUSION, metric, last[0])) is not None:
+        sentence += (
+            f" At {when(last[0])} it reaches {digits(later.value, 2)}; {_against_best(run, task, metric, last[0])}"
+        )
+    return sentence
+
+
+def _against_best(run: Run, task: str, metric: str, day: float | None) -> str:
+    """The best plain baseline at a prediction time and what the paired difference to it means."""
+    rival = run.best_baseline(task, metric, day)
+    theirs = run.estimate(task, rival, metric, day) if rival else None
+    if rival is None or theirs is None:
+        return "no plain baseline was scored then."
+    start = f"the best plain baseline ({model_name(rival)}) reaches {digits(theirs.value, 2)}"
+    gain = run.gain(task, rival, metric, day)
     if gain is None or gain.low is None or gain.high is None:
         return f"{start}. Their paired difference was not computed."
     meaning = "no difference can be shown between the two"
@@ -116,10 +129,6 @@ def _verdict(run: Run, task: str, metric: str, ours: Estimate) -> str:
         meaning = "the fused model is worse"
     test = f", {p_sentence(gain.p)}" if gain.p is not None else ""
     return f"{start}: {meaning} (paired difference {signed(gain.value)}, {bounds(gain)}{test})."
-
-
-def _article(measure: str) -> str:
-    return f"an {measure}" if measure.startswith("A") else f"a {measure}"
 
 
 def flow(run: Run) -> list[Step]:

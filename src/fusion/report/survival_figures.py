@@ -30,6 +30,8 @@ from fusion.survival import censoring_survival, kaplan_meier, kaplan_meier_band,
 
 #: Fewer patients or events than this, and a curve says more about chance than about the model.
 FEWEST_PATIENTS, FEWEST_EVENTS = 20, 5
+#: Groups of a calibration plot of a small cohort.
+FEWEST_GROUPS = 3
 #: Horizons of calibration in days, as far as follow-up reaches.
 HORIZONS = (180.0, 360.0, 720.0)
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.6, 1.2)))
@@ -154,7 +156,7 @@ def calibration_plate(run: Run, task: str) -> Plate:
     return Plate(
         title,
         "Each point: a group of patients with similar predictions (mean predicted, and Kaplan-Meier with its 95 % "
-        "interval); line: smooth fit. On the diagonal the prediction came true; above it, more had the event than "
+        "interval); lines, where patients suffice: a smooth fit. On the diagonal the prediction came true; above it, more had the event than "
         f"predicted.{sentence}",
         svg,
     )
@@ -186,14 +188,15 @@ def draw_calibration(axes: Axes, rows: pd.DataFrame, horizons: tuple[float, ...]
 
 def num_groups(patients: int) -> int:
     """Groups of a calibration plot: fifths, or thirds where fifths would hold fewer than 30 patients."""
-    return 5 if patients >= 150 else 3
+    return 5 if patients >= 150 else FEWEST_GROUPS
 
 
 def draw_reliability(axes: Axes, curve: CalibrationCurve, *, series: int, label: str) -> None:
     """Observed against predicted probability of an event on square axes."""
     colour = MODEL_COLOURS[series]
     axes.plot([0, 1], [0, 1], color=RULE, linewidth=1, zorder=0)
-    axes.plot(curve.smooth_predicted, curve.smooth_observed, color=colour, linewidth=1.2)
+    if len(curve.predicted) > FEWEST_GROUPS:  # with few patients the smooth fit bends after single ones
+        axes.plot(curve.smooth_predicted, curve.smooth_observed, color=colour, linewidth=1.2)
     error = np.abs(np.stack([curve.observed - curve.low, curve.high - curve.observed]))
     axes.errorbar(
         curve.predicted,
