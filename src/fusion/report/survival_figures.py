@@ -156,8 +156,8 @@ def calibration_plate(run: Run, task: str) -> Plate:
     return Plate(
         title,
         "Each point: a group of patients with similar predictions (mean predicted, and Kaplan-Meier with its 95 % "
-        "interval); lines, where patients suffice: a smooth fit. On the diagonal the prediction came true; above it, more had the event than "
-        f"predicted.{sentence}",
+        "interval); lines, where patients suffice: a smooth fit. On the diagonal the prediction came true; above it, "
+        f"more had the event than predicted.{sentence}",
         svg,
     )
 
