@@ -43,7 +43,9 @@ def suffix_of(path: Path) -> str:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read Parquet; a named index becomes columns again, flags become 0 and 1, ids text."""
     try:
-        table = pd.read_parquet(path)
+        # one thread without read-ahead: a matrix with tens of thousands of columns takes a fifth of the memory, and
+        # less time
+        table = pd.read_parquet(path, engine="pyarrow", use_threads=False, pre_buffer=False)
     except Exception as error:  # pyarrow has its own tree of errors; all of them mean the same to the user
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unreadable(path, f"no readable Parquet ({message[:80]})", "write the file again, as Parquet") from error
