@@ -55,6 +55,12 @@ def test_a_parquet_index_is_a_first_column(tmp_path: Path) -> None:
     assert read_matrix(tmp_path / "expression.parquet", "expression").features == ("TP53", "NA", "1")
 
 
+def test_lists_in_a_parquet_cell_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"gene": [["a"], ["b"]], "S1": [1.0, 2.0]}).to_parquet(tmp_path / "expression.parquet")
+    with pytest.raises(CohortError, match="lists in column 'gene'"):
+        read_matrix(tmp_path / "expression.parquet", "expression")
+
+
 def test_anndata_and_mudata_hold_samples_as_rows(tmp_path: Path) -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     genes = anndata.AnnData(values, obs=pd.DataFrame(index=["S1", "S2"]), var=pd.DataFrame(index=["a", "b", "c"]))

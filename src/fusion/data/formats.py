@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from fusion.data.problems import CohortError, Problem, fold
+from fusion.data.problems import CohortError, Problem, fold, printable
 
 #: Layer of an AnnData that holds the reads behind each beta value.
 COVERAGE_LAYER = "n_total"
@@ -43,12 +45,15 @@ def suffix_of(path: Path) -> str:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read Parquet; a named index becomes columns again, flags become 0 and 1, ids text."""
     try:
+        nested = [column.name for column in pq.read_schema(path) if pa.types.is_nested(column.type)]
         # one thread without read-ahead: a matrix with tens of thousands of columns takes a fifth of the memory, and
         # less time
         table = pd.read_parquet(path, engine="pyarrow", use_threads=False, pre_buffer=False)
     except Exception as error:  # pyarrow has its own tree of errors; all of them mean the same to the user
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unreadable(path, f"no readable Parquet ({message[:80]})", "write the file again, as Parquet") from error
+    if nested:
+        raise unreadable(path, f"lists in column {printable(nested[0])}", "store one plain value per cell")
     if any(name is not None for name in table.index.names):
         table = table.reset_index()
     table.columns = pd.Index([str(name) for name in table.columns], dtype=object)

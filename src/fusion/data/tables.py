@@ -118,7 +118,7 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
         remedy = f"name the first column {wanted or 'feature'}; the others are sample_ids"
         raise CohortError([Problem(path.name, "", wanted or "", f"{first} as first column", remedy)])
     names = table.iloc[:, 0]
-    features = tuple("" if pd.isna(name) else str(name) for name in names)
+    features = tuple(names.astype(object).where(names.notna(), "").map(str))
     sample_ids = tuple(str(column) for column in table.columns[1:])
     body = table.iloc[:, 1:]
     if all(pd.api.types.is_numeric_dtype(dtype) for dtype in body.dtypes):
