@@ -1,6 +1,8 @@
 """From config to objects, and the body of every command. The only place, beside `cli.py`, that knows Hydra."""
 
 import json
+import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +33,10 @@ from fusion.training.checkpoint import write_json
 from fusion.training.crossvalidate import Recipe, cross_validate, load_fold
 from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
 
-console = Console(soft_wrap=True)
+console = Console()
+# Lightning's advertisements and its notes on the devices that it found are no news of a run.
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
 # --- config -> objects -----------------------------------------------------------------------------------------------
@@ -265,11 +271,11 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
     """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
     landmarks = metrics["settings"]["landmarks"]
     rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in rows[0] if rows else []:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row.values())
+        table.add_column(column, no_wrap=True)
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(*row.values(), end_section=after is not None and after["score"] != row["score"])
     console.print(table)
 
 

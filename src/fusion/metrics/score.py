@@ -260,17 +260,18 @@ def compare_runs(
 
 
 def summary_table(metrics: Json, landmark: float = 42.0) -> list[dict[str, str]]:
-    """Rows for a printed table: one per model, its C-index or AUROC with interval, at baseline and at a landmark."""
-    rows: dict[str, dict[str, str]] = {}
+    """Rows for a printed table: one per task and model, its C-index or AUROC with interval at baseline and later."""
+    rows = []
     for task, scores in metrics["task"].items():
         levels = {"baseline": scores["model"], f"day {landmark:g}": scores["landmark"].get(f"{landmark:g}", {})}
-        for level, figures in levels.items():
-            for model in [name for name in figures if name != "compare"]:
-                name = "auroc" if "auroc" in figures[model] else "c_index"
-                column = f"{task} {'AUROC' if name == 'auroc' else 'C-index'}, {level}"
-                rows.setdefault(model, {"model": model})[column] = as_text(figures[model][name])
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    return [{column: row.get(column, "") for column in columns} for row in rows.values()]
+        models = dict.fromkeys(name for figures in levels.values() for name in figures if name != "compare")
+        for model in models:
+            shown = {level: figures[model] for level, figures in levels.items() if model in figures}
+            name = "auroc" if "auroc" in next(iter(shown.values())) else "c_index"
+            score = f"{task} {'AUROC' if name == 'auroc' else 'C-index'}"
+            texts = {level: as_text(shown[level][name]) if level in shown else "" for level in levels}
+            rows.append({"score": score, "model": model, **texts})
+    return rows
 
 
 def as_text(one: Mapping[str, Any]) -> str:

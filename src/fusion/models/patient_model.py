@@ -1,7 +1,7 @@
 """The whole model of a patient: encode samples, place their tokens on visits, fuse, recur, and read out every task.
 
-Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a visit,
-D width, O outputs.
+Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a
+visit, D width, O outputs.
 """
 
 from collections.abc import Mapping
