@@ -76,7 +76,8 @@ def figure(values: Floats, events: int) -> Figure:
 
 def difference(first: Floats, second: Floats, events: int) -> Figure:
     """`first` minus `second` under the same weightings, with interval and two-sided bootstrap p."""
-    values = first - second
+    both = np.isfinite(first) & np.isfinite(second)
+    values = np.subtract(first, second, out=np.full(len(first), np.nan), where=both)
     result = figure(values, events)
     resampled = values[1:][np.isfinite(values[1:])]
     if result["low"] is None:

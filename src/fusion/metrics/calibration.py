@@ -55,6 +55,16 @@ def calibration(probability: Floats, case: Floats, control: Floats, weights: Flo
     }
 
 
+def calibration_distance(probability: Floats, case: Floats, control: Floats, link: Link) -> tuple[float, float, float]:
+    """ICI, E50 and E90: mean, median and 90th percentile of the distance to the smooth recalibration."""
+    if not len(probability):
+        return float("nan"), float("nan"), float("nan")
+    x = transform(link, probability)
+    distance = np.abs(_smooth(x, x, case, control, link) - probability)
+    e50, e90 = np.quantile(distance, [0.5, 0.9])
+    return float(distance.mean()), float(e50), float(e90)
+
+
 def _smooth(at: Floats, x: Floats, case: Floats, control: Floats, link: Link) -> Floats:
     """Recalibrated probability at transformed predictions `at`, "n"; NaN where one class is absent."""
     knots = np.quantile(x, [0.1, 0.5, 0.9])
@@ -100,8 +110,7 @@ def _curve(probability: Floats, observed: Floats, case: Floats, control: Floats,
     """Join grouped points "3 groups+1 columns: predicted, observed, low, high" with the smooth curve."""
     x = transform(link, probability)
     grid = np.linspace(np.quantile(x, 0.01), np.quantile(x, 0.99), 50)
-    distance = np.abs(_smooth(x, x, case, control, link) - probability)
-    e50, e90 = np.quantile(distance, [0.5, 0.9])
+    ici, e50, e90 = calibration_distance(probability, case, control, link)
     return CalibrationCurve(
         predicted=observed[:, 0],
         observed=observed[:, 1],
@@ -109,9 +118,9 @@ def _curve(probability: Floats, observed: Floats, case: Floats, control: Floats,
         high=observed[:, 3],
         smooth_predicted=inverse(link, grid),
         smooth_observed=_smooth(grid, x, case, control, link),
-        ici=float(distance.mean()),
-        e50=float(e50),
-        e90=float(e90),
+        ici=ici,
+        e50=e50,
+        e90=e90,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fusion.metrics.functional import read_curves
 from fusion.metrics.response import HeldOutResponse
 from fusion.metrics.survival import HeldOut, Training
 from fusion.survival import censoring_survival, kaplan_meier
@@ -56,17 +57,6 @@ def grid_of(rows: pd.DataFrame) -> tuple[list[str], Floats]:
     return [days[day] for day in sorted(days)], np.array(sorted(days), dtype=np.float64)
 
 
-def _interpolated(survival: Floats, times: Floats, at: Floats) -> Floats:
-    """Curves "N Q" on `times` read at `at` "N H": 1 at day 0, linear between points, NaN beyond the last one."""
-    grid = np.concatenate([[0.0], times])
-    values = np.concatenate([np.ones((len(survival), 1)), survival], axis=1)
-    right = np.clip(np.searchsorted(grid, at, side="left"), 1, len(grid) - 1)
-    share = (at - grid[right - 1]) / (grid[right] - grid[right - 1])
-    before = np.take_along_axis(values, right - 1, axis=1)
-    after = np.take_along_axis(values, right, axis=1)
-    return np.where(at > grid[-1], np.nan, before + share * (after - before))
-
-
 def conditional_survival(survival: Floats, times: Floats, elapsed: Floats, after: Floats) -> Floats:
     """Probability of no event within `after` days of now, given none in the `elapsed` days since the visit, "N H".
 
@@ -78,8 +68,8 @@ def conditional_survival(survival: Floats, times: Floats, elapsed: Floats, after
     """
     if not len(times):
         return np.full((len(survival), len(after)), np.nan)
-    now = _interpolated(survival, times, elapsed[:, None])
-    then = _interpolated(survival, times, elapsed[:, None] + after)
+    now = read_curves(survival, times, elapsed[:, None])
+    then = read_curves(survival, times, elapsed[:, None] + after)
     # A curve that has fallen to zero by now predicted that this patient would be dead; it says zero from here on too.
     return np.where(now > 0, np.clip(then / np.where(now > 0, now, 1.0), 0.0, 1.0), np.where(np.isnan(then), then, 0.0))
 
@@ -105,6 +95,12 @@ def _training(outcomes: pd.DataFrame, inside: frozenset[str]) -> Training:
     train = outcomes if train.empty else train
     duration, event = train["residual"].to_numpy(dtype=np.float64), train["event"].to_numpy(dtype=np.bool_)
     return Training(censoring=censoring_survival(duration, event), survival=kaplan_meier(duration, event))
+
+
+def _risk_groups(rows: pd.DataFrame) -> Ints:
+    """Risk group of every row; -1, neither low nor high, where the table has none."""
+    groups = rows["risk_group"] if "risk_group" in rows else pd.Series(-1, index=rows.index)
+    return groups.fillna(-1).to_numpy(dtype=np.int64)
 
 
 def held_out(
@@ -146,6 +142,7 @@ def held_out(
                 duration=group["residual"].to_numpy(dtype=np.float64),
                 event=group["event"].to_numpy(dtype=np.bool_),
                 risk=group["risk"].to_numpy(dtype=np.float64),
+                risk_group=_risk_groups(group),
                 survival=conditional_survival(curves, grid, group["elapsed"].to_numpy(dtype=np.float64), times),
                 times=times,
                 training={

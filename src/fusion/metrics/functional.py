@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+#: A reference with a smaller Brier score than this foresaw everything, up to rounding.
+NO_ERROR = 1e-12
+
 
 def finite(name: str, values: Values) -> Floats:
     """Return `values` as float64, or refuse them if one is NaN or infinite."""
@@ -242,10 +245,21 @@ def integrated_brier_score(
 def scaled_brier(brier: Values, reference: Values) -> Floats:
     """Return 1 - Brier / Brier of the reference (Kaplan-Meier of the training part): 0 is no better than no covariates.
 
-    NaN where the reference makes no error at all.
+    NaN where the reference makes next to no error, as where nobody has had the event yet: there is nothing to explain.
 
     >>> scaled_brier(brier=[0.15, 0.2], reference=0.2).round(4)
     array([0.25, 0.  ])
     """
     top, bottom = np.broadcast_arrays(np.asarray(brier, dtype=np.float64), np.asarray(reference, dtype=np.float64))
-    return np.asarray(1.0 - ratio(top, bottom))
+    return np.asarray(1.0 - ratio(top, np.where(bottom > NO_ERROR, bottom, np.nan)))
+
+
+def read_curves(survival: Floats, times: Floats, at: Floats) -> Floats:
+    """Curves "N Q" on `times` read at `at` "N H": 1 at day 0, linear between points, NaN beyond the last one."""
+    grid = np.concatenate([[0.0], times])
+    values = np.concatenate([np.ones((len(survival), 1)), survival], axis=1)
+    right = np.clip(np.searchsorted(grid, at, side="left"), 1, len(grid) - 1)
+    share = (at - grid[right - 1]) / (grid[right] - grid[right - 1])
+    before = np.take_along_axis(values, right - 1, axis=1)
+    after = np.take_along_axis(values, right, axis=1)
+    return np.where(at > grid[-1], np.nan, before + share * (after - before))

@@ -3,13 +3,14 @@
 Dimension key: W weightings, N patients.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.calibration import calibration
+from fusion.metrics.calibration import calibration, calibration_distance
+from fusion.metrics.decision import decision_statistics
 from fusion.metrics.functional import Values, finite, flags
 from fusion.metrics.survival import varies_within
 from fusion.metrics.weighted import auc, average_precision, mean, ratio
@@ -39,7 +40,7 @@ class HeldOutResponse:
 
 
 def response_statistics(held_out: HeldOutResponse, weights: Floats) -> dict[str, Floats]:
-    """AUROC (pairs within a fold), AUPRC, Brier, calibration, sensitivity and specificity, "W" each."""
+    """AUROC (pairs within a fold), AUPRC, Brier, calibration, sensitivity and specificity, net benefit, "W" each."""
     probability, label = held_out.probability, held_out.label
     case, control = label.astype(np.float64), (~label).astype(np.float64)
     cut = np.array([held_out.threshold[int(fold)] for fold in held_out.fold])
@@ -51,10 +52,21 @@ def response_statistics(held_out: HeldOutResponse, weights: Floats) -> dict[str,
         "sensitivity": ratio(weights @ (case * positive), weights @ case),
         "specificity": ratio(weights @ (control * ~positive), weights @ control),
         **calibration(probability, case, control, weights, "logit"),
+        **decision_statistics(probability, case, control, weights),
     }
     if not varies_within(probability, held_out.fold):
         result["calibration_slope"] = np.full(len(weights), np.nan)
     return result
+
+
+def response_points(repeats: Sequence[HeldOutResponse]) -> dict[str, float]:
+    """Figures without an interval, averaged over repeats: `threshold` of sensitivity, `ici` and `e90`."""
+    rows = []
+    for each in repeats:
+        case = each.label.astype(np.float64)
+        ici, _, e90 = calibration_distance(each.probability, case, 1.0 - case, "logit")
+        rows.append((float(np.mean([each.threshold[int(fold)] for fold in each.fold])), ici, e90))
+    return dict(zip(("threshold", "ici", "e90"), np.mean(rows, axis=0).tolist(), strict=True))
 
 
 def response_support(held_out: HeldOutResponse) -> int:

@@ -13,19 +13,23 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fusion.metrics.bootstrap import Floats, Weights, average, difference, figure, patient_weights, replicate
 from fusion.metrics.dynamic import ModelTable, held_out, held_out_response
-from fusion.metrics.response import response_statistics, response_support
-from fusion.metrics.survival import survival_statistics, survival_support
+from fusion.metrics.response import response_points, response_statistics, response_support
+from fusion.metrics.survival import last_followed, survival_points, survival_statistics, survival_support
 
 HORIZONS = (180.0, 365.0, 730.0)
 LANDMARKS = (42.0, 84.0)
 #: Our model, and the same model held to what it knew at the baseline visit, scored on the patients of a landmark.
 FUSION, FUSION_AT_BASELINE = "fusion", "fusion_at_baseline"
 #: Differences of these between models say which is better; a difference of slopes does not.
-NOT_COMPARED = ("calibration_slope", "calibration_intercept", "observed_expected")
+NOT_COMPARED = (
+    *("calibration", "calibration_slope", "calibration_intercept", "observed_expected", "d_calibration"),
+    *("ici", "e90", "threshold", "sensitivity", "specificity", "net_benefit_treat_all", "rmst_difference"),
+)
 
 Json = dict[str, Any]
 
@@ -35,7 +39,7 @@ class Scored:
     """Statistics of one model at one prediction time, under every weighting.
 
     Attributes:
-        values: "W" each by flat name (`auc.365`).
+        values: "W" each by flat name (`auc/365`); of length 1 where no interval is given.
         support: Events behind each.
         patients: Ids of the scored patients.
         events: Events, or responders, among them.
@@ -53,15 +57,20 @@ class Scored:
 
 
 def _nested(flat: Mapping[str, Any]) -> Json:
-    """Turn `auc.365` into `auc: {365: ...}`."""
+    """Turn `auc/365` into `auc: {365: ...}`."""
     result: Json = {}
     for name, value in flat.items():
-        outer, _, inner = name.partition(".")
-        if inner:
-            result.setdefault(outer, {})[inner] = value
-        else:
-            result[outer] = value
+        *outer, inner = name.split("/")
+        level = result
+        for key in outer:
+            level = level.setdefault(key, {})
+        level[inner] = value
     return result
+
+
+def _as_values(points: Mapping[str, float]) -> dict[str, Floats]:
+    """Figures of the sample itself alone."""
+    return {name: np.array([value]) for name, value in points.items()}
 
 
 Pair = tuple[Scored, Scored]
@@ -94,20 +103,24 @@ class Scorer:
             if not responses:
                 return None
             values = [replicate(partial(response_statistics, each), self.weights, each.patient) for each in responses]
-            support = dict.fromkeys(values[0], min(response_support(each) for each in responses))
+            whole = average(values) | _as_values(response_points(responses))
+            support = dict.fromkeys(whole, min(response_support(each) for each in responses))
             events = int(responses[0].label.sum())
             ids = frozenset(self.patients[number] for each in responses for number in each.patient)
-            return Scored(average(values), support, ids, events)
+            return Scored(whole, support, ids, events)
         repeats = held_out(rows, landmark, training, place, self.horizons)
         if not repeats:
             return None
+        tau = last_followed(repeats, self.horizons)
         values = [
-            replicate(partial(survival_statistics, each, self.horizons), self.weights, each.patient) for each in repeats
+            replicate(partial(survival_statistics, each, self.horizons, tau), self.weights, each.patient)
+            for each in repeats
         ]
-        supports = [survival_support(each, self.horizons) for each in repeats]
-        support = {name: min(each[name] for each in supports) for name in supports[0]}
+        whole = average(values) | _as_values(survival_points(repeats, self.horizons))
+        supports = [survival_support(each, self.horizons, whole) for each in repeats]
+        support = {name: min(each[name] for each in supports) for name in whole}
         ids = frozenset(self.patients[number] for each in repeats for number in each.patient)
-        return Scored(average(values), support, ids, int(repeats[0].event.sum()))
+        return Scored(whole, support, ids, int(repeats[0].event.sum()))
 
     def compare(self, first: ModelTable, second: ModelTable, task: str, landmark: float | None, known: Pair) -> Json:
         """Paired differences of every score, `first` minus `second`; on their common patients where they differ."""
@@ -118,7 +131,7 @@ class Scorer:
             if again[0] is None or again[1] is None:
                 return {}
             one, other = again[0], again[1]
-        names = [name for name in one.values if name in other.values and name not in NOT_COMPARED]
+        names = [name for name in one.values if name in other.values and name.split("/")[0] not in NOT_COMPARED]
         return _nested({name: difference(one.values[name], other.values[name], one.support[name]) for name in names})
 
 

@@ -3,15 +3,18 @@
 Dimension key: W weightings, N held-out patients, Q times after the prediction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
-from fusion.metrics.calibration import calibration
-from fusion.metrics.functional import brier_terms, censoring_weights, scaled_brier, time_average
+from fusion.metrics.calibration import calibration, calibration_distance, d_calibration
+from fusion.metrics.decision import decision_statistics
+from fusion.metrics.functional import brier_terms, censoring_weights, read_curves, scaled_brier, time_average
+from fusion.metrics.time_lost import HIGH, LOW, rmst_difference
 from fusion.metrics.weighted import auc, concordance, mean
 from fusion.survival import StepFunction
 
@@ -19,8 +22,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-
-#: Scored at the middle horizon.
+#: Bins of D-calibration.
+BINS = 10
+#: Scored at every horizon, and once more by this name at the middle one.
 CALIBRATION = ("calibration_slope", "calibration_intercept", "observed_expected")
 
 
@@ -47,6 +51,7 @@ class HeldOut:
         duration: Days from the prediction time to the event or the end of follow-up, "N".
         event: True where the endpoint was reached, "N".
         risk: Higher is worse; comparable within a fold, "N".
+        risk_group: 0 low, 1 middle, 2 high, by cuts of the training part; -1 where unknown, "N".
         survival: Probability of no event by `times` after the prediction time, NaN where not predicted, "N Q".
         times: Increasing; holds every horizon, "Q".
         training: Curves by fold.
@@ -57,6 +62,7 @@ class HeldOut:
     duration: Floats
     event: Bools
     risk: Floats
+    risk_group: Ints
     survival: Floats
     times: Floats
     training: Mapping[int, Training]
@@ -99,6 +105,11 @@ class HeldOut:
         """Each patient's share of the Brier score at `times`, "N Q"."""
         return brier_terms(self.survival, *self.weights)
 
+    @cached_property
+    def reference_brier(self) -> Floats:
+        """The same of the reference, "N Q"."""
+        return brier_terms(self.reference, *self.weights)
+
     def column(self, horizon: float) -> int:
         """Place of a horizon among `times`."""
         return int(np.searchsorted(self.times, horizon))
@@ -113,18 +124,28 @@ class HeldOut:
         return weight
 
 
-def survival_support(held_out: HeldOut, horizons: Sequence[float]) -> dict[str, int]:
-    """Events behind every figure of `survival_statistics`; for AUC, the smaller of cases and controls."""
+def survival_support(held_out: HeldOut, horizons: Sequence[float], names: Iterable[str]) -> dict[str, int]:
+    """Events behind every named figure; the smaller of cases and controls where a figure needs both."""
     duration, event = held_out.duration, held_out.event
-    by = {horizon: int((event & (duration <= horizon)).sum()) for horizon in horizons}
-    beyond = {horizon: int((duration > horizon).sum()) for horizon in horizons}
     middle, last = horizons[len(horizons) // 2], horizons[-1]
-    support = {"c_index": int(event.sum()), "c_index_uno": by[last], "ibs": by[last]}
-    for horizon in horizons:
-        support[f"auc.{horizon:g}"] = min(by[horizon], beyond[horizon])
-        support[f"brier.{horizon:g}"] = support[f"scaled_brier.{horizon:g}"] = by[horizon]
-    for name in CALIBRATION:
-        support[name] = min(by[middle], beyond[middle])
+
+    def by(horizon: float) -> int:
+        return int((event & (duration <= horizon)).sum())
+
+    def both(horizon: float) -> int:
+        return min(by(horizon), int((duration > horizon).sum()))
+
+    support = {}
+    for name in names:
+        kind, *rest = name.split("/")
+        if kind in ("c_index", "d_calibration"):
+            support[name] = int(event.sum())
+        elif kind in CALIBRATION:
+            support[name] = both(middle)
+        elif kind in ("auc", "calibration"):
+            support[name] = both(float(rest[0]))
+        else:
+            support[name] = by(float(rest[0]) if rest else last)
     return support
 
 
@@ -138,13 +159,14 @@ def auc_at(held_out: HeldOut, horizon: float, weights: Floats) -> Floats:
     return auc(weights, marker, case[:, at], control[:, at], held_out.fold)
 
 
-def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: Floats) -> dict[str, Floats]:
+def survival_statistics(held_out: HeldOut, horizons: Sequence[float], tau: float, weights: Floats) -> dict[str, Floats]:
     """Every score under every weighting, "W" each; NaN where it is undefined.
 
-    Names: `c_index` and `c_index_uno` (up to the last horizon) of the risk; `auc.<h>` of the probability of an event
-    by the horizon; `brier.<h>`, `scaled_brier.<h>` (1 - Brier / Brier of the training Kaplan-Meier), `ibs` (over the
-    grid up to the last horizon); at the middle horizon `calibration_slope`, `calibration_intercept` and
-    `observed_expected`.
+    Names: `c_index` and `c_index_uno` (up to the last horizon) of the risk; `auc/<h>` of the probability of an event
+    by the horizon; `brier/<h>`, `scaled_brier/<h>` (1 - Brier / Brier of the training Kaplan-Meier); `ibs` and
+    `scaled_ibs` (over the grid up to the last horizon); `calibration/<h>/slope`, `/intercept`, `/observed_expected`,
+    those of the middle horizon also as `calibration_slope` and so on; `net_benefit/<h>/<threshold>` at the middle
+    horizon; `rmst_difference/<tau>` in days between low and high risk group.
     """
     undefined = np.full(len(weights), np.nan)
     duration, event, fold, risk = held_out.duration, held_out.event, held_out.fold, held_out.risk
@@ -153,28 +175,94 @@ def survival_statistics(held_out: HeldOut, horizons: Sequence[float], weights: F
         "c_index": concordance(weights, risk, duration, event, event.astype(np.float64), fold),
         "c_index_uno": concordance(weights, risk, duration, event, held_out.uno_weights(last), fold),
         "ibs": undefined,
+        "scaled_ibs": undefined,
+        f"rmst_difference/{tau:g}": rmst_difference(weights, duration, event, held_out.risk_group, tau),
     }
     grid = np.flatnonzero(held_out.known & (held_out.times <= last))
     if held_out.known[held_out.column(last)]:
-        result["ibs"] = mean(weights, time_average(held_out.brier[:, grid], held_out.times[grid]))
+        times = held_out.times[grid]
+        result["ibs"] = mean(weights, time_average(held_out.brier[:, grid], times))
+        reference = mean(weights, time_average(held_out.reference_brier[:, grid], times))
+        result["scaled_ibs"] = scaled_brier(result["ibs"], reference)
     for horizon in horizons:
-        at = held_out.column(horizon)
-        result[f"auc.{horizon:g}"] = auc_at(held_out, horizon, weights)
-        result[f"brier.{horizon:g}"] = result[f"scaled_brier.{horizon:g}"] = undefined
-        if held_out.known[at]:
-            case, control = held_out.weights
-            brier = mean(weights, held_out.brier[:, at])
-            reference = mean(weights, brier_terms(held_out.reference[:, at], case[:, at], control[:, at]))
-            result[f"brier.{horizon:g}"], result[f"scaled_brier.{horizon:g}"] = brier, scaled_brier(brier, reference)
-    at = held_out.column(middle)
-    if not held_out.known[at]:
-        return {**result, **dict.fromkeys(CALIBRATION, undefined)}
-    case, control = held_out.weights
+        result[f"auc/{horizon:g}"] = auc_at(held_out, horizon, weights)
+        result |= brier_at(held_out, horizon, weights)
+        result |= calibration_at(held_out, horizon, weights)
+    for name in CALIBRATION:
+        result[name] = result[f"calibration/{middle:g}/{name.removeprefix('calibration_')}"]
+    at, where = held_out.column(middle), f"/{middle:g}"
+    case, control = (each[:, at] for each in held_out.weights)
     probability = 1.0 - held_out.survival[:, at]
-    result.update(calibration(probability, case[:, at], control[:, at], weights, "cloglog"))
-    if not varies_within(probability, fold):
-        result["calibration_slope"] = undefined
+    if not held_out.known[at]:
+        case = control = probability = np.full(len(duration), np.nan)
+    return result | decision_statistics(probability, case, control, weights, at=where)
+
+
+def brier_at(held_out: HeldOut, horizon: float, weights: Floats) -> dict[str, Floats]:
+    """`brier/<h>` and `scaled_brier/<h>`, "W" each."""
+    at = held_out.column(horizon)
+    brier = reference = np.full(len(weights), np.nan)
+    if held_out.known[at]:
+        brier, reference = mean(weights, held_out.brier[:, at]), mean(weights, held_out.reference_brier[:, at])
+    return {f"brier/{horizon:g}": brier, f"scaled_brier/{horizon:g}": scaled_brier(brier, reference)}
+
+
+def calibration_at(held_out: HeldOut, horizon: float, weights: Floats) -> dict[str, Floats]:
+    """`calibration/<h>/slope`, `/intercept` and `/observed_expected`, "W" each."""
+    at = held_out.column(horizon)
+    result = dict.fromkeys(CALIBRATION, np.full(len(weights), np.nan))
+    if held_out.known[at]:
+        case, control = held_out.weights
+        probability = 1.0 - held_out.survival[:, at]
+        result |= calibration(probability, case[:, at], control[:, at], weights, "cloglog")
+        if not varies_within(probability, held_out.fold):
+            result["calibration_slope"] = np.full(len(weights), np.nan)
+    return {f"calibration/{horizon:g}/{name.removeprefix('calibration_')}": each for name, each in result.items()}
+
+
+def last_followed(repeats: Sequence[HeldOut], horizons: Sequence[float]) -> float:
+    """Last horizon to which low and high risk groups are followed in every repeat; the first one if there is none."""
+    groups = [each.duration[each.risk_group == group] for each in repeats for group in (LOW, HIGH)]
+    followed = min((float(group.max()) if len(group) else 0.0) for group in groups)
+    return max((horizon for horizon in horizons if horizon <= followed), default=horizons[0])
+
+
+def survival_points(repeats: Sequence[HeldOut], horizons: Sequence[float]) -> dict[str, float]:
+    """Figures without an interval, averaged over repeats; NaN where undefined.
+
+    `d_calibration/chi2` and its `p` over ten bins; `calibration/<h>/ici` and `/e90`, which are distances: resamples
+    lie above them, and an interval by percentiles would not cover the truth.
+    """
+    result = {}
+    statistic = float(np.mean([_d_calibration(each) for each in repeats]))
+    result["d_calibration/chi2"] = statistic
+    result["d_calibration/p"] = float(chdtrc(BINS - 1, statistic))
+    for horizon in horizons:
+        distances = [_distance(each, horizon) for each in repeats]
+        result[f"calibration/{horizon:g}/ici"], result[f"calibration/{horizon:g}/e90"] = (
+            float(np.mean([each[place] for each in distances])) for place in (0, 1)
+        )
     return result
+
+
+def _distance(held_out: HeldOut, horizon: float) -> tuple[float, float]:
+    at = held_out.column(horizon)
+    if not held_out.known[at]:
+        return float("nan"), float("nan")
+    case, control = (each[:, at] for each in held_out.weights)
+    ici, _, e90 = calibration_distance(1.0 - held_out.survival[:, at], case, control, "cloglog")
+    return ici, e90
+
+
+def _d_calibration(held_out: HeldOut) -> float:
+    """Statistic of D-calibration; who outlives the predicted curve counts as censored at its end."""
+    predicted = np.isfinite(held_out.survival).all(axis=0)
+    if not predicted.any() or not len(held_out.duration):
+        return float("nan")
+    times = held_out.times[predicted]
+    inside = held_out.duration <= times[-1]
+    own = read_curves(held_out.survival[:, predicted], times, np.minimum(held_out.duration, times[-1])[:, None])
+    return d_calibration(own[:, 0], held_out.event & inside, BINS)[0]
 
 
 def varies_within(values: Floats, group: Ints) -> bool:
