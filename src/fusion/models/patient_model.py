@@ -14,6 +14,10 @@ from fusion.models.base import Encoder, Fusion, Temporal
 from fusion.types import PatientBatch, Tokens
 
 
+#: Days after which half of a change of effect over the course of treatment has come about.
+HALF_COURSE = 42.0
+
+
 def last_seen(present: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     """Index of the latest visit so far that has the assay; -1 where there was none yet.
 
@@ -55,6 +59,7 @@ class PatientModel(nn.Module):
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.age = nn.Parameter(torch.zeros(len(self.modalities), dim))
+        self.course = nn.Parameter(torch.zeros(len(self.modalities), dim))
         self.fusion = fusion
         self.temporal = temporal
         self.dropout = nn.Dropout(0.1)
@@ -65,6 +70,7 @@ class PatientModel(nn.Module):
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
+        elapsed_V = (batch.day / (batch.day + HALF_COURSE))[batch.visit_mask]
         values, masks, indices = [], [], []
         for index, name in enumerate(self.modalities):
             samples = batch.samples[name]
@@ -82,7 +88,8 @@ class PatientModel(nn.Module):
             sample_V = torch.where(seen_V, sample_BT.gather(1, source_BT)[batch.visit_mask], num_samples)
             padded_SKD = torch.cat([token_SKD, token_SKD.new_zeros(1, num_tokens, self.dim)])
             aged_V1D = (age_V * seen_V)[:, None, None] * self.age[index]
-            values.append(padded_SKD[sample_V] + aged_V1D)
+            course_V1D = 1.0 + self.course[index] * elapsed_V[:, None, None]
+            values.append(padded_SKD.index_select(0, sample_V) * course_V1D + aged_V1D)
             masks.append(seen_V[:, None].expand(-1, num_tokens))
             indices.append(samples.slot.new_full((num_tokens,), index))
         return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
@@ -94,7 +101,9 @@ class PatientModel(nn.Module):
 
     def forward(self, batch: PatientBatch) -> dict[str, Float[Tensor, "B T O"]]:
         """Outputs of every task at every visit; what stands at padded visits has no meaning."""
-        fused_BTD = batch.day.new_zeros(*batch.visit_mask.shape, self.dim)
-        fused_BTD = fused_BTD.masked_scatter(batch.visit_mask[..., None], self.fusion(self.place(batch)))
+        b, t = batch.visit_mask.shape
+        real_V = batch.visit_mask.flatten().nonzero().squeeze(1)
+        fused_VD = self.fusion(self.place(batch))
+        fused_BTD = fused_VD.new_zeros(b * t, self.dim).index_copy(0, real_V, fused_VD).view(b, t, self.dim)
         state_BTD = self.dropout(self.temporal(fused_BTD, batch.day, batch.visit_mask))
         return {task: head(state_BTD) for task, head in self.heads.items()}
