@@ -1,6 +1,7 @@
 """Right figures with intervals, from saved predictions: discrimination, probability, use, at baseline and landmarks."""
 
 from fusion.metrics.calibration import calibration_curve, d_calibration, net_benefit, response_calibration_curve
+from fusion.metrics.curves import score_curves
 from fusion.metrics.dynamic import ModelTable
 from fusion.metrics.functional import (
     brier_score,
@@ -12,6 +13,7 @@ from fusion.metrics.functional import (
 )
 from fusion.metrics.response import auprc, auroc, threshold_metrics
 from fusion.metrics.score import compare_runs, pool_runs, score_models, score_run, summary_table
+from fusion.metrics.subgroups import score_subgroups, subgroup_table
 
 __all__ = [
     "ModelTable",
@@ -29,8 +31,11 @@ __all__ = [
     "pool_runs",
     "response_calibration_curve",
     "scaled_brier",
+    "score_curves",
     "score_models",
     "score_run",
+    "score_subgroups",
+    "subgroup_table",
     "summary_table",
     "threshold_metrics",
 ]
