@@ -3,14 +3,16 @@
 torch is imported only once a command has work to do, so that `--help` is quick.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = str(_CHECKOUT if (_CHECKOUT / "train.yaml").is_file() else Path(__file__).resolve().parent / "configs")
@@ -28,20 +30,30 @@ OmegaConf.register_new_resolver("fusion.run_dir", lambda default: _resume_from()
 
 def _command(body: str, config: DictConfig) -> None:
     """Run a body of `fusion.run` and turn the user's mistakes into a message and exit code 1."""
-    from fusion import run
-
     try:
+        from fusion import run
+
         code = getattr(run, body)(config)
     except KeyboardInterrupt:
-        print("interrupted; go on with resume=RUN_DIR", file=sys.stderr)
+        folder = HydraConfig.get().runtime.output_dir
+        print(f"interrupted; go on with resume={folder}" if body == "train" else "interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
         if config.get("debug"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         sys.exit(1)
     if code:
         sys.exit(code)
+
+
+def _message(error: Exception) -> str:
+    """What the user is told of an error: its own words, and of an error that nobody foresaw also its kind."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is not set; give {error.full_key}=..."
+    if isinstance(error, ValueError | OSError | ImportError | HydraException | OmegaConfBaseException):
+        return str(error)
+    return f"{type(error).__name__}: {error} (debug=true shows where)"
 
 
 def _main(name: str) -> Callable[[], Any]:
@@ -50,7 +62,10 @@ def _main(name: str) -> Callable[[], Any]:
         _command(name, config)
 
     def entry() -> None:
-        os.environ.setdefault("HYDRA_FULL_ERROR", "0")
+        folder = _resume_from()
+        if folder and not (Path(folder) / "config.json").is_file():  # before Hydra makes a folder of that name
+            print(f"error: {folder} holds no run to resume (no config.json)", file=sys.stderr)
+            sys.exit(1)
         main()
 
     entry.__doc__ = f"Console command `fusion-{name}`."

@@ -4,6 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from fusion.training.baselines import fit_baselines
 from fusion.training.callbacks import FoldProgress
 from fusion.training.checkpoint import write_json
 from fusion.training.crossvalidate import Recipe, cross_validate, load_fold
+from fusion.training.loggers import EpochTable
 from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
 
 console = Console()
@@ -44,7 +46,7 @@ warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain values, interpolations resolved."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
 def build_recipe(config: Mapping[str, Any]) -> Recipe:
@@ -63,14 +65,15 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
             modality_dropout=model["modality_dropout"],
         )
 
-    tasks = config["tasks"]
+    tasks, trainer = config["tasks"], config["trainer"]["lightning"]
+    every = min(trainer["check_val_every_n_epoch"], trainer["max_epochs"])  # a short run is validated too
     return Recipe(
         make_modalities=lambda: {name: build(node) for name, node in config["modalities"].items()},
         make_member=make_member,
         make_losses=lambda: {task: build(node["loss"]) for task, node in tasks.items()},
         task_weights={task: float(node["weight"]) for task, node in tasks.items()},
         optimizer=build(config["optimizer"]),
-        make_trainer=build(config["trainer"]["lightning"]),
+        make_trainer=build({**trainer, "check_val_every_n_epoch": every}),
         make_logger=lambda folder: build(config["logger"])(folder=folder),
         num_members=config["members"],
         batch_size=config["trainer"]["batch_size"],
@@ -80,11 +83,11 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
     )
 
 
-def wandb_logger(*, folder: Path, project: str, mode: str) -> Any:
-    """Weights & Biases, offline unless `mode` says otherwise."""
+def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:
+    """Weights & Biases beside `metrics.csv`, offline unless `mode` says otherwise."""
     from pytorch_lightning.loggers import WandbLogger
 
-    return WandbLogger(project=project, save_dir=str(folder), name=folder.name, offline=mode == "offline", mode=mode)
+    return [EpochTable(folder=folder), WandbLogger(project=project, save_dir=str(folder), name=folder.name, mode=mode)]
 
 
 def fitting_config(config: dict[str, Any], cohort: Cohort) -> dict[str, Any]:
@@ -127,12 +130,12 @@ def validate(config: DictConfig) -> int:
 def open_cohort(data: Mapping[str, Any]) -> Cohort:
     """Read a cohort folder; a simulated one is made first if it is absent."""
     folder = Path(data["path"])
-    if data.get("simulate") and not folder.exists():
-        console.print(f"simulating {folder}")
+    if data["simulate_if_absent"] and not folder.exists():
+        console.print(f"there is no {folder} yet: simulating it")
         simulate_cohort(out=folder, **data["simulate"])
     if not folder.is_dir():
-        raise ValueError(f"there is no cohort folder {folder}; set data.path=DIR")
-    return read_cohort(folder, visit_window=data.get("visit_window", 7.0))
+        raise ValueError(f"{folder} is {'no folder' if folder.exists() else 'not there'}; set data.path=DIR")
+    return read_cohort(folder, visit_window=data["visit_window"])
 
 
 # --- train -----------------------------------------------------------------------------------------------------------
@@ -142,17 +145,20 @@ def train(config: DictConfig) -> int:
     """Cross-validate, score and report into the run folder."""
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    values = _resumed(folder, list(hydra.overrides.task)) if config.resume else plain(config)
+    overrides = list(hydra.overrides.task)
+    values = _resumed(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
     watch = Stopwatch()
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
         values = fitting_config(values, cohort)
-        write_json(folder / "config.json", {**values, "overrides": list(hydra.overrides.task)})
-        qc = summarise_cohort(cohort)
-        write_json(folder / "qc.json", qc.to_json())
-    recipe = build_recipe(values)
-    splits = instantiate(values["split"], _convert_="all")(cohort)
-    write_splits(splits, folder / "splits.csv")
+        splits = instantiate(values["split"], _convert_="all")(cohort)
+        manifest = _manifest(values, cohort, splits)
+        if config.resume:
+            _check_same_input(folder, manifest)
+        write_json(folder / "manifest.json", manifest)
+        write_json(folder / "config.json", values)
+        write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
+        write_splits(splits, folder / "splits.csv")
     console.print(
         f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
         f"{len(splits)} folds of {values['members']} models"
@@ -160,23 +166,19 @@ def train(config: DictConfig) -> int:
     with watch.stage("fit"):
         max_epochs = values["trainer"]["lightning"]["max_epochs"]
         bar = FoldProgress(num_folds=len(splits), max_epochs=max_epochs) if values["trainer"]["progress"] else None
-        baselines = _fit_baselines(values)
-        if bar:
-            with bar:
-                predictions, plain_predictions = cross_validate(cohort, splits, folder, recipe, baselines, bar)
-        else:
-            predictions, plain_predictions = cross_validate(cohort, splits, folder, recipe, baselines)
-    predictions.to_parquet(folder / "predictions.parquet", index=False)
-    if not plain_predictions.empty:
-        plain_predictions.to_parquet(folder / "baselines.parquet", index=False)
+        with bar or nullcontext():
+            tables = cross_validate(cohort, splits, folder, build_recipe(values), _fit_baselines(values), bar)
+    for name, table in zip(("predictions", "baselines"), tables, strict=True):
+        if not table.empty:
+            table.to_parquet(folder / f"{name}.parquet", index=False)
     with watch.stage("score"):
         metrics = score_folder(folder, values["evaluation"])
-    manifest = _manifest(values, cohort, watch, splits)
+    manifest = {**manifest, "peak_memory_gb": peak_memory_gb(), "wall_seconds": watch.seconds}
     write_json(folder / "manifest.json", manifest)
     if values["evaluation"]["report"]:
         with watch.stage("report"):
             build_report(folder)
-        write_json(folder / "manifest.json", {**manifest, "wall_seconds": watch.seconds})
+        write_json(folder / "manifest.json", manifest)
     print_scores(metrics, values["name"])
     console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
     return 0
@@ -184,18 +186,23 @@ def train(config: DictConfig) -> int:
 
 def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
     """The config of an earlier run, which the overrides given now may repeat but not change."""
-    saved = folder / "config.json"
-    if not saved.exists():
-        raise ValueError(f"{folder} holds no run to resume (no config.json)")
-    values = json.loads(saved.read_text(encoding="utf-8"))
-    before = values.pop("overrides")
-    new = [word for word in overrides if not word.startswith("resume=") and word not in before]
+    values = _finished(folder)
+    before = values["overrides"]
+    new = [word for word in overrides if not word.startswith(("resume=", "debug=")) and word not in before]
     if new:
         raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
-    hydra_folder = folder / ".hydra"
+    hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
     OmegaConf.save(OmegaConf.create(values), hydra_folder / "config.yaml")
     OmegaConf.save(OmegaConf.create(before), hydra_folder / "overrides.yaml")
     return values
+
+
+def _check_same_input(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Folds fitted before and after a change of the cohort are not one run."""
+    before = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    changed = [key for key in ("inputs", "split_sha256") if before[key] != manifest[key]]
+    if changed:
+        raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
 
 
 def _fit_baselines(values: Mapping[str, Any]) -> Any:
@@ -204,7 +211,7 @@ def _fit_baselines(values: Mapping[str, Any]) -> Any:
     return (lambda *fold: fit_baselines(models, tasks, *fold)) if models else None
 
 
-def _manifest(values: Mapping[str, Any], cohort: Cohort, watch: Stopwatch, splits: list[Any]) -> dict[str, Any]:
+def _manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> dict[str, Any]:
     truth = cohort.folder / "truth" / "manifest.json"
     oracle = json.loads(truth.read_text(encoding="utf-8")).get("oracle") if truth.exists() else None
     return {
@@ -213,8 +220,6 @@ def _manifest(values: Mapping[str, Any], cohort: Cohort, watch: Stopwatch, split
         "git": git_state(Path(__file__).parent),
         **machine_facts(),
         "seed": values["seed"],
-        "wall_seconds": dict(watch.seconds),
-        "peak_memory_gb": peak_memory_gb(),
         "inputs": hash_inputs(cohort.folder),
         "split_sha256": split_hash(splits),
         "survival_times": values["evaluation"]["times"],
@@ -271,7 +276,7 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
     """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
     landmarks = metrics["settings"]["landmarks"]
     rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for column in rows[0] if rows else []:
         table.add_column(column, no_wrap=True)
     for row, after in zip(rows, [*rows[1:], None], strict=True):
@@ -289,27 +294,28 @@ def predict(config: DictConfig) -> int:
     """Apply every fold of a run to another cohort and average; says what that cohort lacks."""
     folder, out = Path(config.run), Path(config.out)
     values = _finished(folder)
-    recipe = build_recipe(values)
-    cohort = open_cohort({"path": config.data.path, "visit_window": values["data"]["visit_window"]})
     folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
     if not folds:
         raise ValueError(f"{folder} holds no fitted fold (fold_*/model.safetensors)")
-    assays = load_assays(cohort, recipe.make_modalities())
-    tables = {name: assay.table for name, assay in assays.items()}
-    frames, missing = [], dict.fromkeys(assays, 0)
+    recipe = build_recipe(values)
+    cohort = open_cohort({**values["data"], "path": config.data.path, "simulate_if_absent": False})
+    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    if all(table is None for table in tables.values()):
+        raise ValueError(f"{cohort.folder} has no sample of any modality of the run: {', '.join(tables)}")
+    frames = []
+    missing: dict[str, set[str]] = {name: set() for name in tables}
     for place in folds:
         fitted = load_fold(place, recipe)
         for name, modality in fitted.modalities.items():
             if tables[name] is not None:
-                missing[name] = max(missing[name], len(modality.missing_features(tables[name])))
+                missing[name].update(modality.missing_features(tables[name]))
         frames.append(fitted.predict(cohort, tables, cohort.patient_ids, recipe.times))
-    for name in assays:
+    for name, features in missing.items():
         if tables[name] is None:
             console.print(f"modality {name}: no sample in this cohort; predicted without it")
-        elif missing[name]:
-            console.print(
-                f"modality {name}: {missing[name]} features of the model are not in this cohort; left neutral"
-            )
+        elif features:
+            shown = f"{', '.join(sorted(features)[:5])}{', ...' if len(features) > 5 else ''}"
+            console.print(f"modality {name}: {len(features)} features not in this cohort, left neutral: {shown}")
     rows = _averaged(frames)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(out, index=False)
@@ -318,7 +324,8 @@ def predict(config: DictConfig) -> int:
 
 
 def _finished(folder: Path) -> dict[str, Any]:
-    if not (folder / "config.json").exists():
+    """The config of a run."""
+    if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} is no run folder (no config.json)")
     values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return values
@@ -375,8 +382,16 @@ def _jobs(folder: Path) -> list[Path]:
 
 def _grouped(folders: list[Path]) -> dict[str, list[Path]]:
     """Runs that differ in the seed alone, under a label made of the overrides that tell the groups apart."""
+    configs = [_finished(folder) for folder in folders]
+    words = [{w for w in config.pop("overrides") if not w.startswith(("seed=", "resume="))} for config in configs]
+    common = set.intersection(*words)
     groups: dict[str, list[Path]] = {}
-    for folder in folders:
-        words = [w for w in _finished(folder)["overrides"] if not w.startswith(("seed=", "resume=", "hydra."))]
-        groups.setdefault(" ".join(sorted(words)) or "default", []).append(folder)
+    labels: dict[str, str] = {}
+    for folder, config, mine in zip(folders, configs, words, strict=True):
+        seedless = {**config, "seed": None, "split": {**config["split"], "seed": None}}
+        key = json.dumps(seedless, sort_keys=True)
+        label = " ".join(sorted(mine - common)) or config["name"]
+        taken = {other for k, other in labels.items() if k != key}
+        labels.setdefault(key, f"{label} ({folder.name})" if label in taken else label)
+        groups.setdefault(labels[key], []).append(folder)
     return groups

@@ -11,6 +11,7 @@ from fusion.data.dataset import RESPONSE, Assay
 from fusion.data.splits import Split
 from fusion.data.visit_table import build_visit_table
 from fusion.training.predictions import response_rows, survival_rows, target_rows
+from fusion.types import VisitTable
 
 FitBaselines = Callable[[Cohort, Mapping[str, Assay], Split, Sequence[float]], pd.DataFrame]
 
@@ -51,13 +52,21 @@ def fit_baselines(
         for model in models:
             if not model.applies(train, task):
                 continue
-            estimate = model.fit(train, task).predict(test, grid)
+            fitted = model.fit(train, task)
+            estimate = fitted.predict(test, grid)
             if isinstance(estimate, SurvivalEstimate):
-                seen = model.predict(train, grid[:1])
-                baseline = seen.risk[(train.visit == 0) & train.outcomes[task].at_risk]
-                cuts = np.quantile(baseline, [1 / 3, 2 / 3]) if len(baseline) else [0.0, 0.0]
+                cuts = _risk_cuts(fitted, train, task)
                 frame = survival_rows(rows, estimate.risk, estimate.survival, times, cuts)
             else:
                 frame = response_rows(rows, estimate.probability)
             frames.append(frame.assign(model=model.name))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _risk_cuts(model: Baseline, train: VisitTable, task: str) -> Sequence[float]:
+    """Tertiles of the risk of the training patients at baseline."""
+    seen = model.predict(train, np.zeros(1))
+    at_baseline = (train.visit == 0) & train.outcomes[task].at_risk
+    if not isinstance(seen, SurvivalEstimate) or not at_baseline.any():
+        return (0.0, 0.0)
+    return tuple(float(cut) for cut in np.quantile(seen.risk[at_baseline], [1 / 3, 2 / 3]))

@@ -1,7 +1,86 @@
-"""The progress bar of a cross-validation: fold, epoch, loss and time left, in one line."""
+"""What goes on around the training of a fold: the progress bar, and what makes a resumed fold equal a straight one."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class SeededSteps(pl.Callback):
+    """Draws of dropout depend on the seed and the number of the step alone, not on where the process began.
+
+    Args:
+        seed: Seed of the fold.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        torch.manual_seed(_derived(self.seed, trainer.global_step))
+
+
+class EpochOrder(torch.utils.data.Sampler[int]):
+    """Order of the patients, shuffled anew for every epoch by the seed and the number of the epoch alone.
+
+    Args:
+        size: Number of patients.
+        seed: Seed of the fold.
+        trainer: Knows the epoch, also of a resumed fold.
+    """
+
+    def __init__(self, size: int, seed: int, trainer: pl.Trainer) -> None:
+        self.size, self.seed, self.trainer = size, seed, trainer
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(_derived(self.seed, self.trainer.current_epoch))
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+
+def _derived(seed: int, number: int) -> int:
+    """A seed for a numbered draw; seeds that lie side by side share no stream."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+class Patience(EarlyStopping):
+    """Stops after some validation rounds without progress; a resumed fold that had stopped before stops at once."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__(monitor="val/loss", patience=rounds, check_finite=True)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
+
+
+class BestAndLast(ModelCheckpoint):
+    """`best.ckpt` by validation loss and `last.ckpt` to resume from, also where the run folder was moved in between."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            dirpath=folder, filename="best", monitor="val/loss", save_last=True, enable_version_counter=False
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(self.dirpath or "")
+        best, last = str(folder / "best.ckpt"), str(folder / "last.ckpt")
+        here = {
+            "dirpath": self.dirpath,
+            "best_model_path": best,
+            "kth_best_model_path": best,
+            "best_k_models": dict.fromkeys([best], *state_dict["best_k_models"].values()),
+            "last_model_path": last,
+        }
+        super().load_state_dict({**state_dict, **here})
 
 
 class FoldProgress(pl.Callback):

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -20,7 +19,7 @@ from fusion.data.modalities.base import Modality
 from fusion.data.splits import Split
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines
-from fusion.training.callbacks import FoldProgress
+from fusion.training.callbacks import BestAndLast, EpochOrder, FoldProgress, Patience, SeededSteps
 from fusion.training.checkpoint import (
     best_weights,
     load_ensemble,
@@ -131,21 +130,11 @@ def fit_fold(
     ensemble = recipe.make_ensemble(modalities, seed)
     ensemble.prepare(batch)
     module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
-    best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor="val/loss", save_last=True, enable_version_counter=False
-    )
-    stop = EarlyStopping(monitor="val/loss", patience=recipe.patience, check_finite=True)
+    mine = [BestAndLast(folder), Patience(recipe.patience), SeededSteps(seed)]
     trainer = recipe.make_trainer(
-        default_root_dir=str(folder), callbacks=[best, stop, *callbacks], logger=recipe.make_logger(folder)
+        default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
-    last = folder / "last.ckpt"
-    trainer.fit(
-        module,
-        train_dataloaders=_loader(batch, recipe.batch_size, shuffle=True),
-        val_dataloaders=_loader(batch, None, shuffle=False),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
+    _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
     module.load_state_dict({f"ensemble.{k}": v for k, v in best_weights(folder / "best.ckpt").items()})
     inner = module.inner_folds(batch)
     outputs = ensemble.to("cpu").calibrate(batch, inner)
@@ -197,17 +186,33 @@ def _write_table(rows: pd.DataFrame, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _loader(batch: PatientBatch, batch_size: int | None, *, shuffle: bool) -> DataLoader[PatientBatch]:
-    """Batches of patients; one batch of all is handed out as it is, without a copy."""
-    if batch_size is None or batch_size >= batch.num_patients:
-        return DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
-    pick = range(batch.num_patients)
-    return DataLoader(
-        pick,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        shuffle=shuffle,
-        collate_fn=lambda chosen: select_patients(batch, torch.tensor(chosen)),
-    )
+def _train(
+    trainer: pl.Trainer, module: EnsembleModule, batch: PatientBatch, batch_size: int | None, seed: int, last: Path
+) -> None:
+    """Train to the end, from the last checkpoint if there is one; Ctrl-C is a KeyboardInterrupt here too."""
+    whole: DataLoader[PatientBatch] = DataLoader([batch], batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
+    loader = whole
+    if batch_size is not None and batch_size < batch.num_patients:
+        order = EpochOrder(batch.num_patients, seed, trainer)
+        loader = DataLoader(
+            range(batch.num_patients),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            sampler=order,
+            generator=torch.Generator(),
+            collate_fn=lambda chosen: select_patients(batch, torch.tensor(chosen)),
+        )
+    try:
+        trainer.fit(
+            module,
+            train_dataloaders=loader,
+            val_dataloaders=whole,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    except SystemExit as stopped:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stopped  # Lightning turns Ctrl-C into exit code 1
+        raise
 
 
 def _inner_folds(batch: PatientBatch, split: Split, num_members: int) -> dict[str, int]:

@@ -1,10 +1,43 @@
 """Where the numbers of an epoch go by default: a plain table in the folder of the fold."""
 
+import os
 from pathlib import Path
+from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger
+import pandas as pd
+from pytorch_lightning.loggers import Logger
 
 
-def csv_logger(*, folder: Path) -> CSVLogger:
-    """`metrics.csv` in the folder itself."""
-    return CSVLogger(save_dir=str(folder), name="", version="")
+class EpochTable(Logger):
+    """`metrics.csv`, one row per epoch; a resumed fold goes on in the same table.
+
+    Args:
+        folder: Folder of the fold.
+    """
+
+    def __init__(self, *, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+        table = pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=["epoch"])
+        self.rows: dict[int, dict[str, float]] = {int(row["epoch"]): row for row in table.to_dict("records")}
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add to the row of the epoch; what is not of an epoch is not kept."""
+        if "epoch" not in metrics:
+            return
+        epoch = int(metrics["epoch"])
+        self.rows[epoch] = {**self.rows.get(epoch, {}), **metrics, "epoch": epoch}
+        temporary = self.path.with_name(self.path.name + ".part")
+        pd.DataFrame(list(self.rows.values())).sort_values("epoch").to_csv(temporary, index=False)
+        os.replace(temporary, self.path)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The config lies in the run folder; nothing to write."""
