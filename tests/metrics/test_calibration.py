@@ -8,6 +8,7 @@ from fusion.metrics.binomial import inverse, transform
 from fusion.metrics.calibration import (
     calibration,
     calibration_curve,
+    calibration_distance,
     d_calibration,
     net_benefit,
     response_calibration_curve,
@@ -82,6 +83,28 @@ def test_response_curve():
     curve = response_calibration_curve(probability, generator.random(4000) < probability)
     np.testing.assert_allclose(curve.observed, curve.predicted, atol=0.04)
     assert curve.ici < 0.02
+
+
+@pytest.mark.parametrize(
+    ("link", "slope", "intercept"),
+    [("cloglog", 1.93418561816954, 0.582305037785763), ("logit", 2.48700425466875, 0.753298000297949)],
+)
+def test_slope_and_intercept_of_veteran_in_r(link, slope, intercept):
+    cohort = veteran(ties="efron")
+    karno, dead = cohort.design[cohort.event, 0], (cohort.duration[cohort.event] <= 100).astype(np.float64)
+    chance = inverse("logit", 1.5 - 0.03 * karno)
+    found = calibration(chance, dead, 1 - dead, np.ones((1, len(dead))), link)
+    assert found["calibration_slope"][0] == pytest.approx(slope, abs=1e-6)
+    assert found["calibration_intercept"][0] == pytest.approx(intercept, abs=1e-6)
+
+
+def test_distance_of_equal_predictions_by_hand():
+    # Three of four have the event and all were given .6.
+    case = np.array([1.0, 1.0, 1.0, 0.0])
+    for link in ("logit", "cloglog"):
+        assert calibration_distance(np.full(4, 0.6), case, 1 - case, link) == pytest.approx((0.15,) * 3, abs=1e-6)
+    nobody = np.zeros(0)
+    assert np.isnan(calibration_distance(nobody, nobody, nobody, "logit")).all()
 
 
 def test_nobody_is_undefined():

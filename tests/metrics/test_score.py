@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from fake_predictions import fake_run
+from fake_predictions import GRID, fake_run
 
+from fusion.metrics.calibration import d_calibration
 from fusion.metrics.dynamic import ModelTable
 from fusion.metrics.functional import concordance_index
 from fusion.metrics.score import compare_runs, pool_runs, score_run, summary_table
@@ -108,6 +109,58 @@ def test_nothing_but_censored(run):
     assert figures["events"] == 0
     for figure in (figures["c_index"], figures["auc"]["365"], figures["calibration_slope"]):
         assert figure == {"value": None, "low": None, "high": None, "note": "undefined"}
+
+
+def test_no_event_by_a_horizon_is_null_with_a_note_and_raises_no_warning(run):
+    rows = run.predictions.assign(duration=run.predictions["duration"] + 200.0)
+    plain = run.baselines.assign(duration=run.baselines["duration"] + 200.0)
+    scores = score_run(rows, plain, run.splits, resamples=20)["task"]["os"]
+    undefined = {"value": None, "low": None, "high": None, "note": "undefined"}
+    for model in scores["model"].values():
+        assert model["scaled_brier"]["180"] == undefined
+        assert model["auc"]["180"] == undefined
+        assert model["calibration"]["180"]["slope"] == undefined
+    assert scores["compare"]["fusion - noise"]["scaled_brier"]["180"] == {**undefined, "p": None}
+
+
+def test_one_event_is_marked_wherever_it_is_scored(run):
+    only = (run.predictions["patient_id"] == run.time.idxmin()) & run.predictions["event"].astype(bool)
+    figures = score_run(run.predictions.assign(event=only), None, run.splits, resamples=20)["task"]["os"]["model"]
+    assert figures["fusion"]["events"] == 1
+    marked = {"too few events", "undefined", "undefined in many resamples"}
+    for name in ("c_index", "c_index_uno", "ibs", "scaled_ibs", "calibration_slope"):
+        assert figures["fusion"][name]["note"] in marked
+    assert figures["fusion"]["net_benefit"]["365"]["0.5"]["note"] in marked
+
+
+def test_risk_groups_differ_in_time_and_the_oracle_is_d_calibrated(metrics):
+    figures = metrics["task"]["os"]["model"]
+    assert figures["fusion"]["rmst_difference"]["365"]["low"] > 0
+    noise = next(iter(figures["noise"]["rmst_difference"].values()))
+    assert noise["low"] < 0 < noise["high"]
+    assert next(iter(figures["flat"]["rmst_difference"].values()))["value"] is None
+    assert figures["fusion"]["d_calibration"]["p"]["value"] > 0.01
+    assert figures["fusion"]["calibration"]["365"]["ici"]["low"] is None
+    assert figures["fusion"]["scaled_ibs"]["low"] > 0 > figures["noise"]["scaled_ibs"]["value"]
+
+
+def test_d_calibration_is_that_of_the_curves_read_at_each_time(run):
+    rows = run.predictions.query("task == 'os' and visit == 0 and repeat == 0")
+    splits = run.splits[run.splits["repeat"] == 0]
+    figures = score_run(rows, None, splits, resamples=2)["task"]["os"]["model"]["fusion"]
+    grid = np.concatenate([[0.0], GRID])
+    curves = np.hstack([np.ones((len(rows), 1)), rows[[f"survival_{day:g}" for day in GRID]].to_numpy()])
+    last = rows["duration"].clip(upper=GRID[-1])
+    own = np.array([np.interp(day, grid, curve) for day, curve in zip(last, curves, strict=True)])
+    event = (rows["event"] & (rows["duration"] <= GRID[-1])).to_numpy(dtype=bool)
+    expected = d_calibration(own, event)
+    found = (figures["d_calibration"]["chi2"]["value"], figures["d_calibration"]["p"]["value"])
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_risks_that_are_not_numbers_are_refused(run):
+    with pytest.raises(ValueError, match="predict again"):
+        score_run(run.predictions.assign(risk=np.nan), None, run.splits, resamples=2)
 
 
 def test_few_events_are_marked(run):

@@ -1,4 +1,4 @@
-# The numbers in tests/losses/test_cox.py, tests/test_survival.py and tests/baselines/test_newton.py.
+# The numbers of R in the tests of losses, metrics, baselines and fusion.survival.
 # Rscript known_answers.R; made with R survival 3.5-3.
 library(survival)
 options(digits = 15)
@@ -34,3 +34,21 @@ pcm <- mgus2
 pcm$etime <- with(pcm, ifelse(pstat == 0, futime, ptime))
 pcm$cause <- with(pcm, factor(ifelse(pstat == 0, 2 * death, 1), 0:2, c("censor", "pcm", "death")))
 show("mgus2 pcm", summary(survfit(Surv(etime, cause) ~ 1, pcm), times = c(60, 120, 240))$pstate[, 2])
+
+# tests/metrics: time lost, the score test of the visit process, net benefit, recalibration by binomial regression.
+rmean <- function(data, tau) summary(survfit(Surv(time, status) ~ 1, data), rmean = tau)$table["rmean"]
+show("lung RMST(365) women - men", rmean(lung[lung$sex == 2, ], 365) - rmean(lung[lung$sex == 1, ], 365))
+show("veteran RMST(100) test - standard", rmean(veteran[veteran$trt == 2, ], 100) - rmean(veteran[veteran$trt == 1, ], 100))
+show("ovarian score test of age", coxph(Surv(futime, fustat) ~ age, ovarian)$score)
+show("lung log-rank of sex", survdiff(Surv(time, status) ~ sex, lung)$chisq)
+show("lung KM(365)", summary(survfit(Surv(time, status) ~ 1, lung), times = 365)$surv)
+whole <- veteran[veteran$status == 1, ]
+whole$dead <- as.numeric(whole$time <= 100)
+whole$chance <- plogis(1.5 - 0.03 * whole$karno)
+cll <- function(p) log(-log(1 - p))
+for (link in c("cloglog", "logit")) {
+  f <- if (link == "cloglog") cll else qlogis
+  family <- binomial(link)
+  show(paste("veteran slope", link), coef(glm(dead ~ f(chance), family, whole, control = glm.control(1e-14)))[2])
+  show(paste("veteran intercept", link), coef(glm(dead ~ offset(f(chance)), family, whole, control = glm.control(1e-14)))[1])
+}
