@@ -28,6 +28,7 @@ def write_run(
     simulated: bool = True,
     curves: bool = True,
     qc: bool = True,
+    subgroups: bool = True,
     hostile: bool = False,
     resamples: int = 10,
     seed: int = 0,
@@ -64,7 +65,10 @@ def write_run(
     plain = pd.concat(others, ignore_index=True) if others else None
     if plain is not None:
         plain.to_parquet(folder / "baselines.parquet")
-    scores = score_run(tables["fusion"], plain, splits, resamples=resamples)
+    covariates = _covariates(ids, mark) if subgroups else None
+    if covariates is not None:
+        covariates.to_csv(folder / "subgroups.csv", index=False)
+    scores = score_run(tables["fusion"], plain, splits, resamples=resamples, subgroups=covariates)
     (folder / "metrics.json").write_text(json.dumps(scores))
     if curves:
         _write_curves(folder, rng, folds, repeats)
@@ -79,7 +83,14 @@ def write_run(
         "seed": seed,
         "host": f"node{mark}",
         "device": "cpu",
-        "wall_seconds": {"simulate": 12.1, "validate": 3.4, "train": 201.7, "baselines": 14.0, "metrics": 9.9},
+        "wall_seconds": {
+            "simulate": 12.1,
+            "validate": 3.4,
+            "train": 201.7,
+            "baselines": 14.0,
+            "metrics": 9.9,
+            "report": 1.5,
+        },
         "peak_memory_gb": 1.9,
         "inputs": {"patients.csv": "a" * 64, f"outcomes.csv{mark}": "b" * 64},
         "split_sha256": "c" * 64,
@@ -177,6 +188,20 @@ def _splits(ids: np.ndarray, fold: dict[int, np.ndarray], folds: int) -> pd.Data
             part = np.where(held_out == k, "test", np.where(held_out == (k + 1) % folds, "val", "train"))
             parts.append(pd.DataFrame({"repeat": repeat, "fold": k, "patient_id": ids, "part": part}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _covariates(ids: np.ndarray, mark: str) -> pd.DataFrame:
+    """Stages, sexes (few women), ages and sites of all patients."""
+    number = np.arange(len(ids))
+    return pd.DataFrame(
+        {
+            "patient_id": ids,
+            "stage": np.where(number % 3 == 0, "LS", f"ES{mark}"),
+            "sex": np.where(number < 5, "female", "male"),
+            "age_group": np.where(number % 2 == 0, "65 or older", "under 65"),
+            "site": np.where(number % 4 < 2, "north", "south"),
+        }
+    )
 
 
 def _write_curves(folder: Path, rng: np.random.Generator, folds: int, repeats: int) -> None:

@@ -56,7 +56,7 @@ def test_every_section_stands_in_a_complete_page(complete_page: Path) -> None:
     assert {"answer", "scores", "patients", "risk-groups", "visits", "auc", "calibration", "training"} <= set(anchors)
     assert set(anchors) <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 2 + 2 + 2 + 3 + 2
+    assert page.tags.count("svg") == 2 + (2 + 4) + 2 + 3 + 3 + 2
     assert page.text.count("Not drawn") == 0
     assert page.text.count("Research use only") == 2
     assert "Simulated cohort" in page.text

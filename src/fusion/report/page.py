@@ -7,11 +7,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fusion.report import summary, tables
+from fusion.report import methods, summary, tables
 from fusion.report.availability import availability
+from fusion.report.decision_figures import decision_plate
+from fusion.report.dynamic_figures import dynamic_plates
 from fusion.report.run_folder import FUSION, RESPONSE, Run, read_run
 from fusion.report.score_figures import auc_plate, landmark_plate, response_plate, slug, training_plates
 from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
+from fusion.report.tripod import count_answered, tripod
 from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, short_name, task_name
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -45,6 +48,7 @@ def render(run: Run) -> str:
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     scored = [*run.endpoints, *([RESPONSE] if run.has_response else [])]
     models = dict.fromkeys(model for task in scored for model in run.models(task))
+    items = tripod(run)
     plain = {model for task in scored for model in run.baseline_models(task)}
     return environment.get_template("report.html.j2").render(
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -60,6 +64,7 @@ def render(run: Run) -> str:
         about_baselines=[(model_name(m), ABOUT_MODELS.get(m, "a plain model")) for m in models if m in plain],
         scores=tables.score_table(run),
         differences=tables.difference_table(run),
+        subgroups=tables.subgroup_tables(run),
         details=[(task_name(task), tables.detail_table(run, task)) for task in scored],
         flow=summary.flow(run),
         endpoints=tables.endpoint_table(run),
@@ -72,8 +77,22 @@ def render(run: Run) -> str:
             *([response_plate(run)] if run.has_response else []),
         ],
         auc=[auc_plate(run, task) for task in run.endpoints],
-        landmarks=[landmark_plate(run, task) for task in run.endpoints],
+        landmarks=[
+            plate for task in run.endpoints for plate in (landmark_plate(run, task), *dynamic_plates(run, task))
+        ],
+        visits=methods.visits(run),
+        decisions=[decision_plate(run, task) for task in scored],
         training=training_plates(run),
+        tripod=items,
+        tripod_count=count_answered(items),
+        sample_size=methods.sample_size_table(run),
+        sample_parameters=methods.PARAMETERS,
+        weights_sentence=methods.weights_sentence(run),
+        model_card=methods.model_card(run),
+        # The report's own time is written down after it: a page that named it would not come out the same again.
+        seconds=[
+            (stage, each) for stage, each in (run.manifest.get("wall_seconds") or {}).items() if stage != "report"
+        ],
         tasks=listed([task_name(task) for task in scored]),
         survival_tasks=[(short_name(task), task_name(task)) for task in run.endpoints],
         has_response=run.has_response,

@@ -41,6 +41,9 @@ class Run:
         baselines: The same of every baseline with its `model`; empty where absent.
         splits: `repeat`, `fold`, `patient_id`, `part`; empty where absent.
         curves: Loss by `repeat`, `fold`, `epoch` and `part` (train, val); empty where absent.
+        drawn: `metrics.json` below `curves`: scores along an axis, by task; empty where absent.
+        subgroups: `metrics.json` below `subgroups`: figures by task, covariate and level; empty where absent.
+        weights: Trained numbers of one network, or None where no model is in the folder.
     """
 
     manifest: Mapping[str, Any]
@@ -50,6 +53,9 @@ class Run:
     baselines: pd.DataFrame
     splits: pd.DataFrame
     curves: pd.DataFrame
+    drawn: Mapping[str, Any]
+    subgroups: Mapping[str, Any]
+    weights: int | None
 
     @property
     def simulated(self) -> bool:
@@ -114,6 +120,10 @@ class Run:
         """Days at which the AUC of a model was scored at baseline."""
         return tuple(sorted(float(day) for day in self._level(task, None).get(model, {}).get("auc", {})))
 
+    def time_lost(self, task: str) -> str | None:
+        """Day up to which our model's risk groups are compared in restricted mean survival, or None."""
+        return next(iter(self._level(task, None).get(FUSION, {}).get("rmst_difference", {})), None)
+
     def oracle(self, name: str) -> float | None:
         """A figure of the simulation's truth, or None where there is none."""
         return _number((self.manifest.get("oracle") or {}).get(name))
@@ -123,6 +133,18 @@ class Run:
         if landmark is None:
             return scored.get("model", {})
         return next((group for day, group in scored.get("landmark", {}).items() if float(day) == landmark), {})
+
+    def drawn_figures(self, *keys: str) -> dict[str, Estimate]:
+        """Figures of `drawn` below these keys, by name, as far as they are defined."""
+        found: Any = self.drawn
+        for key in keys:
+            found = found.get(key, {})
+        figures = {name: as_estimate(figure) for name, figure in found.items()}
+        return {name: figure for name, figure in figures.items() if figure is not None}
+
+    def line(self, *keys: str) -> list[tuple[float, Estimate]]:
+        """Places on the axis of a curve, and the figure at each."""
+        return [(float(place), figure) for place, figure in self.drawn_figures(*keys).items()]
 
     def at_visit(self, task: str, visit: int = 0, repeat: int = 0) -> pd.DataFrame:
         """Held-out rows of one visit and repeat of patients still at risk; one row per patient."""
@@ -148,6 +170,13 @@ def as_estimate(found: object) -> Estimate | None:
     return Estimate(value=value, low=low, high=high, p=p, note=str(found.get("note") or ""))
 
 
+def only_estimate(found: object) -> Estimate | None:
+    """A figure, or the one of the only horizon that it was scored at."""
+    if isinstance(found, Mapping) and "value" not in found and len(found) == 1:
+        return as_estimate(next(iter(found.values())))
+    return as_estimate(found)
+
+
 def read_run(folder: Path) -> Run:
     """Read a finished run.
 
@@ -157,19 +186,34 @@ def read_run(folder: Path) -> Run:
     for name in ("manifest.json", "predictions.parquet"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}: finish the run first, `train.py ... resume={folder}`")
+    metrics, manifest = _read_json(folder / "metrics.json"), _read_json(folder / "manifest.json")
     return Run(
-        manifest=_read_json(folder / "manifest.json"),
+        manifest=manifest,
         qc=_read_json(folder / "qc.json"),
-        scores=_read_json(folder / "metrics.json").get("task", {}),
+        scores=metrics.get("task", {}),
         predictions=pd.read_parquet(folder / "predictions.parquet"),
         baselines=_read_table(folder / "baselines.parquet"),
         splits=_read_table(folder / "splits.csv"),
         curves=_read_curves(folder),
+        drawn=metrics.get("curves", {}),
+        subgroups=metrics.get("subgroups", {}),
+        weights=_count_weights(folder, int(manifest.get("members") or 1)),
     )
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _count_weights(folder: Path, members: int) -> int | None:
+    """Numbers in the first fold's model, read from the head of its file alone, per member of the ensemble."""
+    path = next(iter(sorted(folder.glob("fold_*_*/model.safetensors"))), None)
+    if path is None:
+        return None
+    with path.open("rb") as stream:
+        head = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    sizes = [math.prod(each["shape"]) for name, each in head.items() if name != "__metadata__"]
+    return sum(sizes) // members
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -8,10 +8,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from fusion.metrics.calibration import response_calibration_curve
-from fusion.metrics.dynamic import ModelTable
-from fusion.metrics.score import score_models
 from fusion.report.plates import Plate
-from fusion.report.run_folder import FUSION, FUSION_AT_BASELINE, RESPONSE, Estimate, Run, as_estimate
+from fusion.report.run_folder import FUSION, FUSION_AT_BASELINE, RESPONSE, Estimate, Run
 from fusion.report.style import (
     BAND,
     DAYS_PER_MONTH,
@@ -28,8 +26,6 @@ from fusion.report.words import bounds, chart_name, digits, listed, model_name, 
 
 #: Per model, place on the time axis and figure.
 Lines = dict[str, list[tuple[float, Estimate]]]
-#: Days of the AUC curve, how often it is resampled, and the fewest patients before and beyond a day of it.
-AUC_DAYS, AUC_RESAMPLES, FEWEST = tuple(range(90, 1081, 90)), 300, 10
 #: Baselines drawn beside our model: the best ones.
 NUM_BASELINES = 2
 
@@ -43,29 +39,11 @@ def best_baselines(run: Run, task: str, landmark: float | None = None) -> list[s
 
 def auc_lines(run: Run, task: str) -> Lines:
     """AUC at baseline every three months, as far as enough patients had the event and enough are followed beyond."""
-    rows = run.at_visit(task)
-    horizons = [
-        day
-        for day in AUC_DAYS
-        if (rows["event"] & (rows["duration"] <= day)).sum() >= FEWEST and (rows["duration"] > day).sum() >= FEWEST
-    ]
-    if not horizons:
-        return {}
-    tables = {FUSION: run.predictions}
-    for model in best_baselines(run, task):
-        tables[model] = run.baselines[run.baselines["model"] == model]
-    models = {
-        name: ModelTable(table[(table["task"] == task) & (table["visit"] == 0)], run.splits)
-        for name, table in tables.items()
+    models = run.drawn.get(task, {}).get("auc", {})
+    lines = {model: run.line(task, "auc", model) for model in models}
+    return {
+        model: [(day / DAYS_PER_MONTH, figure) for day, figure in points] for model, points in lines.items() if points
     }
-    scores = score_models(models, [], horizons=horizons, landmarks=(), resamples=AUC_RESAMPLES)["task"][task]["model"]
-    lines: Lines = {}
-    for model, figures in scores.items():
-        found = {day: as_estimate(figures["auc"].get(f"{day:g}")) for day in horizons}
-        points = [(day / DAYS_PER_MONTH, figure) for day, figure in found.items() if figure is not None]
-        if points:
-            lines[model] = points
-    return lines
 
 
 def auc_plate(run: Run, task: str) -> Plate:
@@ -73,8 +51,7 @@ def auc_plate(run: Run, task: str) -> Plate:
     title = f"{short_name(task)}: AUC over time"
     lines = auc_lines(run, task)
     if FUSION not in lines:
-        reason = f"Not drawn: at no time have {FEWEST} patients had the event while {FEWEST} are followed beyond it."
-        return Plate(title, reason)
+        return Plate(title, "Not drawn: at no time have 10 patients had the event while 10 are followed beyond it.")
     with figure_style():
         figure, axes = panel()
         draw_score_lines(axes, lines, band=True)
@@ -84,12 +61,12 @@ def auc_plate(run: Run, task: str) -> Plate:
             figure,
             key=f"auc-{run.endpoints.index(task)}",
             title=f"Time-dependent AUC of {task_name(task)}",
-            description=_spoken(lines, "month"),
+            description=spoken(lines, "month"),
         )
     return Plate(
         title,
         "Cumulative/dynamic AUC at baseline every three months, weighted for patients lost to follow-up. Shaded: 95 % "
-        f"interval of our model ({AUC_RESAMPLES} resamples). The dotted line is chance.",
+        "interval of our model. The dotted line is chance.",
         svg,
     )
 
@@ -123,7 +100,7 @@ def landmark_plate(run: Run, task: str) -> Plate:
             figure,
             key=f"landmark-{run.endpoints.index(task)}",
             title=f"C-index of {task_name(task)} at baseline and at later visits",
-            description=_spoken(lines, "week"),
+            description=spoken(lines, "week"),
         )
     gains = [(day, run.gain(task, FUSION_AT_BASELINE, "c_index", day)) for day in run.landmarks(task)]
     added = [f"{signed(gain.value)} ({bounds(gain)}) at {when(day)}" for day, gain in gains if gain is not None]
@@ -137,11 +114,12 @@ def landmark_plate(run: Run, task: str) -> Plate:
     )
 
 
-def draw_score_lines(axes: Axes, lines: Lines, *, band: bool) -> None:
-    """One line a model, named at its right end; intervals as a band for ours or as bars for all."""
-    lowest = min(f.low if f.low is not None else f.value for points in lines.values() for _, f in points)
-    highest = max(f.high if f.high is not None else f.value for points in lines.values() for _, f in points)
-    bottom, top = min(0.45, np.floor(lowest * 20) / 20), min(1.0, np.ceil(highest * 20) / 20)
+def draw_score_lines(axes: Axes, lines: Lines, *, band: bool, chance: float = 0.5) -> None:
+    """One line a model, named at its right end; intervals as a band for ours or as bars for all; chance is dotted."""
+    shown = [(f, model == FUSION or not band) for model, points in lines.items() for _, f in points]
+    lowest = min(f.low if f.low is not None and interval else f.value for f, interval in shown)
+    highest = max(f.high if f.high is not None and interval else f.value for f, interval in shown)
+    bottom, top = min(chance - 0.05, np.floor(lowest * 20) / 20), min(1.0, np.ceil(highest * 20) / 20)
     width = max(x for points in lines.values() for x, _ in points) - min(x for p in lines.values() for x, _ in p)
     baselines = [model for model in lines if model not in (FUSION, FUSION_AT_BASELINE)]
     ends = []
@@ -170,7 +148,7 @@ def draw_score_lines(axes: Axes, lines: Lines, *, band: bool) -> None:
         for part, artist in enumerate(drawn):
             artist.set_gid(f"model-{slug(model)}.{part}")
         ends.append((model, colour, float(value[-1])))
-    axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.axhline(chance, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set_ylim(bottom, top)
     places = spread([value for _, _, value in ends], gap=(top - bottom) * 0.075)
     for (model, colour, _), place in zip(ends, places, strict=True):
@@ -197,7 +175,7 @@ def slug(model: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
 
 
-def _spoken(lines: Lines, unit: str) -> str:
+def spoken(lines: Lines, unit: str) -> str:
     parts = []
     for model, points in lines.items():
         figures = ", ".join(f"{digits(figure.value, 2)} at {unit} {place:.0f}" for place, figure in points)
@@ -214,7 +192,7 @@ def response_plate(run: Run) -> Plate:
         return Plate(title, "Not drawn: fewer than 20 assessed patients, or fewer than 5 with or without response.")
     predicted = rows["prob_responder"].to_numpy(dtype=np.float64)
     curve = response_calibration_curve(predicted, responded, num_groups(len(rows)))
-    slope = run.estimate(RESPONSE, FUSION, "calibration_slope")
+    slope, ici = (run.estimate(RESPONSE, FUSION, name) for name in ("calibration_slope", "ici"))
     with figure_style():
         figure, axes = panel(height=3.4)
         draw_reliability(axes, curve, series=0, label="")
@@ -226,6 +204,7 @@ def response_plate(run: Run) -> Plate:
             description="Share of responders by predicted probability, in groups of patients; the diagonal is ideal.",
         )
     sentence = f" Calibration slope {digits(slope.value, 2)} ({bounds(slope, 2)}); ideal is 1." if slope else ""
+    sentence += f" ICI {digits(ici.value)}; ideal is 0." if ici else ""
     return Plate(title, f"Groups of patients with similar predictions at baseline; bars: 95 % interval.{sentence}", svg)
 
 

@@ -25,7 +25,7 @@ from fusion.report.style import (
     spread,
     to_svg,
 )
-from fusion.report.words import bounds, counted, digits, p_sentence, short_name, task_name
+from fusion.report.words import bounds, counted, digits, listed, p_sentence, short_name, task_name
 from fusion.survival import censoring_survival, kaplan_meier, kaplan_meier_band, median, number_at_risk
 
 #: Fewer patients or events than this, and a curve says more about chance than about the model.
@@ -153,6 +153,9 @@ def calibration_plate(run: Run, task: str) -> Plate:
             description="Observed against predicted probability in groups of patients; the diagonal is ideal.",
         )
     sentence = f" Calibration slope {digits(slope.value, 2)} ({bounds(slope, 2)}); ideal is 1." if slope else ""
+    distances = [(day, run.estimate(task, FUSION, f"calibration/{day:g}/ici")) for day in run.horizons(task, FUSION)]
+    named = [f"{digits(ici.value)} at {day / DAYS_PER_MONTH:.0f} months" for day, ici in distances if ici is not None]
+    sentence += f" ICI {listed(named)}; ideal is 0." if named else ""
     return Plate(
         title,
         "Each point: a group of patients with similar predictions (mean predicted, and Kaplan-Meier with its 95 % "

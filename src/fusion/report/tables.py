@@ -4,10 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run
+from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run, as_estimate, only_estimate
 from fusion.report.score_figures import slug
 from fusion.report.style import DAYS_PER_MONTH
-from fusion.report.words import bounds, digits, model_name, p_sentence, short_name, signed, task_name, when
+from fusion.report.words import (
+    bounds,
+    covariate_name,
+    digits,
+    model_name,
+    p_sentence,
+    short_name,
+    signed,
+    task_name,
+    when,
+)
 from fusion.survival import kaplan_meier, median, median_follow_up
 
 
@@ -68,10 +78,12 @@ class Column:
 
 
 def score_columns(run: Run) -> list[Column]:
-    """C-index of every endpoint at baseline and at the landmarks, then AUROC of response at baseline."""
+    """C-index of every endpoint, then AUROC of response, at baseline and at the landmarks."""
     scored = [task for task in run.endpoints if run.models(task)]
     columns = [Column(task, "c_index", day) for task in scored for day in (None, *run.landmarks(task))]
-    return columns + ([Column(RESPONSE, "auroc", None)] if run.models(RESPONSE) else [])
+    response = [Column(RESPONSE, "auroc", day) for day in (None, *run.landmarks(RESPONSE))]
+    columns += response if run.models(RESPONSE) else []
+    return [at for at in columns if any(run.estimate(at.task, m, at.metric, at.day) for m in run.models(at.task))]
 
 
 def score_table(run: Run) -> Table | None:
@@ -108,7 +120,7 @@ def _oracle_rows(run: Run, columns: list[Column]) -> list[Row]:
     names: dict[str, list[str]] = {truth: [], assays: []}
     for at in columns:
         if at.task == RESPONSE:
-            names[truth].append("response_oracle_auroc")
+            names[truth].append("" if at.day else "response_oracle_auroc")
             names[assays].append("")
         elif at.day is None:
             names[truth].append(f"{at.task}_oracle_c_index")
@@ -126,23 +138,62 @@ def _oracle_rows(run: Run, columns: list[Column]) -> list[Row]:
 
 
 def detail_table(run: Run, task: str) -> Table | None:
-    """Further figures of a task at baseline."""
+    """Further figures of a task at baseline: name, figure and decimals of each column."""
+    columns: list[tuple[str, str, int]]
     if task == RESPONSE:
-        columns = [("AUPRC", "auprc"), ("Brier score", "brier"), ("Calibration slope", "calibration_slope")]
+        columns = [
+            ("AUPRC", "auprc", 3),
+            ("Brier score", "brier", 3),
+            ("Calibration slope", "calibration_slope", 2),
+            ("ICI", "ici", 3),
+            ("Sensitivity", "sensitivity", 2),
+            ("Specificity", "specificity", 2),
+        ]
     else:
-        columns = [("Uno's C", "c_index_uno"), ("Integrated Brier", "ibs"), ("Calibration slope", "calibration_slope")]
         horizons = run.horizons(task, FUSION)
-        for day in horizons[len(horizons) // 2 :][:1]:
-            columns[2:2] = [(f"AUC, day {day:g}", f"auc/{day:g}"), (f"Brier, day {day:g}", f"brier/{day:g}")]
+        middle = [f"{day:g}" for day in horizons[len(horizons) // 2 :][:1]]
+        columns = [("Uno's C", "c_index_uno", 3)]
+        for day in middle:
+            columns += [(f"AUC, day {day}", f"auc/{day}", 3), (f"Scaled Brier, day {day}", f"scaled_brier/{day}", 3)]
+        columns += [("Integrated Brier", "ibs", 3), ("Calibration slope", "calibration_slope", 2)]
+        for day in middle:
+            columns += [(f"ICI, day {day}", f"calibration/{day}/ici", 3)]
+        columns += [("D-calibration p", "d_calibration/p", 3)]
+        if (tau := run.time_lost(task)) is not None:
+            columns += [(f"Days lost by day {tau}", f"rmst_difference/{tau}", 0)]
     counts = [("Patients", "n"), ("Events" if task != RESPONSE else "Responders", "events")]
     rows = []
     for model in run.models(task):
-        cells = [_cell(run.estimate(task, model, metric)) for _, metric in columns]
+        cells = [_cell(run.estimate(task, model, metric), places=places) for _, metric, places in columns]
         if any(cell.order is not None for cell in cells):
             numbers = [_cell(run.estimate(task, model, metric), places=0) for _, metric in counts]
             rows.append(_row(model, [*cells, *numbers]))
-    heads = tuple(head for head, _ in (*columns, *counts))
+    heads = tuple([head for head, _, _ in columns] + [head for head, _ in counts])
     return Table(groups=(), heads=heads, rows=tuple(rows)) if rows else None
+
+
+def subgroup_tables(run: Run) -> list[tuple[str, Table]]:
+    """Baseline figures of our model by subgroup, one table a task."""
+    tables = []
+    for task, covariates in run.subgroups.items():
+        columns = [("AUROC", "auroc"), ("Brier score", "brier"), ("Observed / expected", "observed_expected")]
+        if task != RESPONSE:
+            columns = [
+                ("C-index", "c_index"),
+                ("AUC", "auc"),
+                ("Scaled Brier", "scaled_brier"),
+                ("Observed / expected", "observed_expected"),
+            ]
+        rows = []
+        for covariate, levels in covariates.items():
+            for level, figures in levels.items():
+                cells = [_cell(only_estimate(figures.get(name))) for _, name in columns]
+                counts = [_cell(as_estimate(figures.get(name)), places=0) for name in ("n", "events")]
+                rows.append(Row(name=f"{covariate_name(covariate)}: {level}", cells=(*cells, *counts)))
+        if rows:
+            heads = (*(head for head, _ in columns), "Patients", "Responders" if task == RESPONSE else "Events")
+            tables.append((task_name(task), Table(groups=(), heads=heads, rows=tuple(rows))))
+    return tables
 
 
 def endpoint_table(run: Run) -> Table | None:
@@ -186,7 +237,7 @@ def _heads(columns: list[Column]) -> tuple[str, ...]:
 def _cell(estimate: Estimate | None, *, places: int = 3, best: bool = False, difference: bool = False) -> Cell:
     if estimate is None:
         return Cell("–")
-    text = digits(estimate.value, places) if places else f"{estimate.value:,.0f}"
+    text = digits(estimate.value, places) if places else f"{estimate.value:,.0f}".replace("-", "−")
     text = signed(estimate.value, places) if difference else text
     below = [bounds(estimate, places)] if bounds(estimate, places) else []
     if difference and estimate.p is not None:

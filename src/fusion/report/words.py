@@ -66,6 +66,21 @@ GLOSSARY = (
         "here comes from such held-out predictions.",
     ),
     (
+        "D-calibration",
+        "Whether predicted curves, read at each patient's own time, are spread evenly as they should be. A small p "
+        "says that they are not.",
+    ),
+    (
+        "Days lost",
+        "Mean days free of the event that the low risk group has more than the high risk group, up to a day "
+        "(restricted mean survival time).",
+    ),
+    (
+        "ICI",
+        "Integrated calibration index: mean distance of predicted probabilities from a smooth curve of what was "
+        "observed. 0 is ideal. It has no interval: a distance is never negative, and resampling adds to it.",
+    ),
+    (
         "Interval (95 %)",
         "From resampling patients. It covers chance in who was enrolled, not differences between hospitals. Wide "
         "intervals mean: too few patients to tell.",
@@ -84,6 +99,15 @@ GLOSSARY = (
         "A kind of assay or data: clinical, tumour variants, expression, methylation, histology, plasma, labs.",
     ),
     (
+        "Net benefit",
+        "True positives less false positives, per patient, these weighted by the odds of the probability at which "
+        "one would act. Treating nobody is 0.",
+    ),
+    (
+        "Observed / expected",
+        "Events that happened for each one predicted. 1 is ideal; above 1 the model is too hopeful.",
+    ),
+    (
         "Oracle",
         "In simulated cohorts only: what a model could reach that knew the true state of every tumour.",
     ),
@@ -92,8 +116,18 @@ GLOSSARY = (
         "Two models scored on the same resampled patients, so that chance in the patients cancels.",
     ),
     (
+        "Scaled Brier score",
+        "Share of the Brier score of a Kaplan-Meier curve that the model takes away. 1 is perfect, 0 is no better "
+        "than knowing nothing of the patient.",
+    ),
+    (
         "Risk group",
         "Low, middle or high by cuts at the thirds of the training patients, applied to held-out ones.",
+    ),
+    (
+        "Sensitivity, specificity",
+        "Share of responders, and of non-responders, that a cut finds: a probability of response at or above the "
+        "share of responders among training patients counts as a predicted response.",
     ),
 )
 
@@ -118,6 +152,15 @@ def chart_name(model: str) -> str:
 def task_name(task: str) -> str:
     """What the page calls a task."""
     return TASKS.get(task, task.replace("_", " "))
+
+
+def covariate_name(name: str) -> str:
+    """What the page calls a covariate that defines subgroups.
+
+    >>> covariate_name("age_group")
+    'Age'
+    """
+    return name.removesuffix("_group").replace("_", " ").capitalize()
 
 
 def short_name(task: str) -> str:
