@@ -84,6 +84,17 @@ def test_page_is_the_same_bytes_and_stands_alone(complete_run: Path, complete_pa
     assert str(complete_run) not in page.raw
 
 
+def test_the_seconds_of_the_report_itself_change_nothing(
+    complete_run: Path, complete_page: Path, tmp_path: Path
+) -> None:
+    before = complete_page.read_bytes()
+    shutil.copytree(complete_run, tmp_path, dirs_exist_ok=True)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["wall_seconds"]["report"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert build_report(tmp_path).read_bytes() == before
+
+
 def test_hostile_texts_are_inert(hostile_page: Path) -> None:
     page = page_of(hostile_page)
     assert page.tags.count("script") == 1
@@ -107,6 +118,7 @@ def test_patients_are_not_named(complete_page: Path) -> None:
         ({"patients": 12, "tasks": ("os", "response")}, "fewer than 20 assessed patients"),
         ({"curves": False, "tasks": ("os",)}, "this run folder has no loss by epoch"),
         ({"qc": False, "tasks": ("os",)}, "has no availability counts"),
+        ({"subgroups": False, "tasks": ("os",)}, "has no covariates to form subgroups"),
     ],
 )
 def test_what_is_missing_is_said_plainly(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:

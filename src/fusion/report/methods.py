@@ -62,8 +62,7 @@ def weights_sentence(run: Run) -> str:
     share = f", {events / run.weights:.2g} events for each" if events else ""
     return (
         f"One network has {run.weights:,} weights{share}: far from these rules, which were made for regression. "
-        "Dropout, weight decay, early stopping and averaging hold it in check, and held-out patients say whether that "
-        "was enough."
+        "Regularisation and early stopping hold it in check; held-out patients say whether that was enough."
     )
 
 
@@ -151,7 +150,25 @@ def model_card(run: Run) -> list[tuple[str, str]]:
         ("Trained on", f"{patients:,} {kind} of the cohort {cohort}. No patient outside of it was scored."),
         ("Performance, held-out", ". ".join(each[:1].upper() + each[1:] for each in performance)),
         ("Subgroups", f"Scored in {counted(len(levels), 'subgroup')}; see Subgroups." if levels else ""),
-        ("Known limits", "; ".join(str(each) for each in run.qc.get("cautions") or [])),
+        ("Known limits", " ".join(_limits(run))),
         ("Ethics and consent", "No real patient was involved." if run.simulated else ""),
         ("Contact and upkeep", ""),
     ]
+
+
+def _limits(run: Run) -> list[str]:
+    """What a reader should hold against the model, as far as the run folder tells."""
+    limits = ["No other cohort was scored."]
+    short = [task_name(task) for task, size in sample_sizes(run).items() if size.patients < size.needed]
+    if short:
+        limits.append(f"Too small for a regression of {PARAMETERS} parameters by Riley's criteria: {listed(short)}.")
+    for task in run.endpoints:
+        slope = run.estimate(task, FUSION, "calibration_slope")
+        if slope is not None and slope.high is not None and slope.high < 1.0:
+            limits.append(
+                f"Predictions of {task_name(task)} are too extreme (calibration slope {digits(slope.value, 2)})."
+            )
+    seen = visits(run)
+    if seen is not None and seen.warnings:
+        limits.append("The timing of visits tells of the outcome; see Later visits.")
+    return [*limits, *(f"{str(each).rstrip('.')}." for each in run.qc.get("cautions") or [])]

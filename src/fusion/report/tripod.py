@@ -118,7 +118,7 @@ def _methods(run: Run) -> list[Item]:
         Item(
             "12c",
             "Type of model and its building",
-            f"{ensemble}an encoder for each kind of data, attention over what is there, a causal recurrent module over "
+            f"{ensemble}an encoder for each kind of data, fusion of those that are there, a causal module over "
             "visits. Training stops by patients of the training part that a network has left out.",
         ),
         Item("12d", "Heterogeneity across clusters", "Figures by site are under Subgroups." if _by_site(run) else ""),
