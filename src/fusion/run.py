@@ -124,7 +124,7 @@ def simulate(config: DictConfig) -> int:
 
 def validate(config: DictConfig) -> int:
     """Check a cohort folder: 0 and a summary, or 1 and every problem."""
-    return validate_folder(Path(config.data.path), console)
+    return validate_folder(Path(config.data.path), console, config.data.visit_window, errors=Console(stderr=True))
 
 
 def open_cohort(data: Mapping[str, Any]) -> Cohort:
@@ -292,13 +292,14 @@ def report(config: DictConfig) -> int:
 
 def predict(config: DictConfig) -> int:
     """Apply every fold of a run to another cohort and average; says what that cohort lacks."""
-    folder, out = Path(config.run), Path(config.out)
+    wanted = plain(config)
+    folder, out = Path(wanted["run"]), Path(wanted["out"])
     values = _finished(folder)
     folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
     if not folds:
         raise ValueError(f"{folder} holds no fitted fold (fold_*/model.safetensors)")
     recipe = build_recipe(values)
-    cohort = open_cohort({**values["data"], "path": config.data.path, "simulate_if_absent": False})
+    cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
     tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
     if all(table is None for table in tables.values()):
         raise ValueError(f"{cohort.folder} has no sample of any modality of the run: {', '.join(tables)}")
@@ -347,11 +348,12 @@ def evaluate(config: DictConfig) -> int:
     folders = [job for name in config.runs for job in _jobs(Path(name))]
     if not folders:
         raise ValueError("runs=[...] names no folder with a finished run")
+    runs = {folder: read_run(folder) for folder in folders}
     result: dict[str, Any] = {}
     pooled: dict[str, ModelTable] = {}
     settings: dict[str, Any] = {}
     for label, same in _grouped(folders).items():
-        tables = [read_run(folder) for folder in same]
+        tables = [runs[folder] for folder in same]
         manifest = json.loads((same[0] / "manifest.json").read_text(encoding="utf-8"))
         settings = {
             "horizons": tuple(config.horizons or manifest["horizons"]),
@@ -376,8 +378,11 @@ def _jobs(folder: Path) -> list[Path]:
     """The run folder itself, or the finished jobs of a sweep inside it."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    inside = sorted(path.parent for path in folder.glob("*/predictions.parquet"))
-    return [folder] if (folder / "predictions.parquet").exists() else inside
+    if (folder / "config.json").exists():
+        return [folder]
+    return sorted(
+        path.parent for path in folder.glob("*/config.json") if (path.parent / "predictions.parquet").exists()
+    )
 
 
 def _grouped(folders: list[Path]) -> dict[str, list[Path]]:

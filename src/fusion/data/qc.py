@@ -243,8 +243,14 @@ def _range(spread: Spread) -> str:
     return f"{spread.low:g} to {spread.high:g}, median {spread.median:g}"
 
 
-def validate(folder: Path | str, console: Console, visit_window: float = 7.0) -> int:
+def validate(folder: Path | str, console: Console, visit_window: float = 7.0, errors: Console | None = None) -> int:
     """Check a cohort folder and print its quality report, or every problem.
+
+    Args:
+        folder: The cohort folder.
+        console: Where the report goes.
+        visit_window: Days that a visit stays open to further results.
+        errors: Where problems go, if elsewhere.
 
     Returns:
         Exit code: 0 for a good cohort, 1 for one with problems.
@@ -252,11 +258,12 @@ def validate(folder: Path | str, console: Console, visit_window: float = 7.0) ->
     try:
         cohort = read_cohort(folder, visit_window=visit_window)
     except CohortError as error:
+        errors = errors or console
         for problem in error.problems:
-            console.print(f"[red]-[/red] {escape(str(problem))}", soft_wrap=True, highlight=False)
+            errors.print(f"[red]-[/red] {escape(str(problem))}", soft_wrap=True, highlight=False)
         number = count_problems(error.problems)
         noun = "problem" if number == 1 else "problems"
-        console.print(f"[bold red]{number} {noun}[/bold red] in {escape(str(folder))}", soft_wrap=True)
+        errors.print(f"[bold red]{number} {noun}[/bold red] in {escape(str(folder))}", soft_wrap=True)
         return 1
     print_summary(summarise_cohort(cohort), console)
     return 0

@@ -62,23 +62,27 @@ class Patience(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
-class BestAndLast(ModelCheckpoint):
-    """`best.ckpt` by validation loss and `last.ckpt` to resume from, also where the run folder was moved in between."""
+class Saved(ModelCheckpoint):
+    """One checkpoint file, written anew at each validation, or with `monitor` at each that is the best so far.
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            dirpath=folder, filename="best", monitor="val/loss", save_last=True, enable_version_counter=False
-        )
+    Lightning forgets which was the best when the folder was moved in between; this one does not.
+
+    Args:
+        folder: Folder of the fold.
+        name: Name of the file without its suffix.
+        monitor: The loss to watch.
+    """
+
+    def __init__(self, folder: Path, name: str, monitor: str | None = None) -> None:
+        super().__init__(dirpath=folder, filename=name, monitor=monitor, enable_version_counter=False)
+        self.file = str(folder.resolve() / f"{name}.ckpt")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        folder = Path(self.dirpath or "")
-        best, last = str(folder / "best.ckpt"), str(folder / "last.ckpt")
         here = {
             "dirpath": self.dirpath,
-            "best_model_path": best,
-            "kth_best_model_path": best,
-            "best_k_models": dict.fromkeys([best], *state_dict["best_k_models"].values()),
-            "last_model_path": last,
+            "best_model_path": self.file,
+            "kth_best_model_path": self.file,
+            "best_k_models": dict.fromkeys([self.file], *state_dict["best_k_models"].values()),
         }
         super().load_state_dict({**state_dict, **here})
 

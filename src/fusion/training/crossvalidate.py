@@ -19,7 +19,7 @@ from fusion.data.modalities.base import Modality
 from fusion.data.splits import Split
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines
-from fusion.training.callbacks import BestAndLast, EpochOrder, FoldProgress, Patience, SeededSteps
+from fusion.training.callbacks import EpochOrder, FoldProgress, Patience, Saved, SeededSteps
 from fusion.training.checkpoint import (
     best_weights,
     load_ensemble,
@@ -130,7 +130,8 @@ def fit_fold(
     ensemble = recipe.make_ensemble(modalities, seed)
     ensemble.prepare(batch)
     module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
-    mine = [BestAndLast(folder), Patience(recipe.patience), SeededSteps(seed)]
+    best, last = Saved(folder, "best", monitor="val/loss"), Saved(folder, "last")  # in this order: last knows of best
+    mine = [best, last, Patience(recipe.patience), SeededSteps(seed)]
     trainer = recipe.make_trainer(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
+    "fusion-oncology",
     "torch",
     "pytorch-lightning",
     "torchmetrics",
