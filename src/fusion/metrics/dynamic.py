@@ -10,6 +10,7 @@ S_v(s + w - v) / S_v(s - v), read linearly between the points of the grid.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,10 @@ class ModelTable:
 
     def training_patients(self) -> TrainingPatients:
         """Patients of every (repeat, fold) that were not held out; validation patients are no test patients either."""
+        return self._training_patients
+
+    @cached_property
+    def _training_patients(self) -> TrainingPatients:
         inside = self.splits[self.splits["part"] != "test"]
         return {
             (int(repeat), int(fold)): frozenset(ids.astype(str))
@@ -122,7 +127,8 @@ def held_out(
         place: Place of every patient to be scored in the list of all patients.
         horizons: Days after the prediction time.
     """
-    chosen = rows_at(rows, landmark).astype({"patient_id": str})
+    chosen = rows_at(rows, landmark)
+    chosen = chosen.assign(patient_id=chosen["patient_id"].astype(str))
     missing = chosen.loc[~np.isfinite(chosen["risk"]), "patient_id"]
     if len(missing):
         raise ValueError(
@@ -165,7 +171,7 @@ def held_out_response(
     A patient whose last visit by the landmark was no longer before the assessment is left out, rather than scored
     with an older prediction.
     """
-    rows = rows.astype({"patient_id": str})
+    rows = rows.assign(patient_id=rows["patient_id"].astype(str))
     labels = rows[rows["at_risk"].astype(bool)].drop_duplicates("patient_id").set_index("patient_id")["label"] == 1
     if landmark is None:
         last = rows[rows["visit"] == 0]
