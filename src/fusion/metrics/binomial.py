@@ -57,26 +57,30 @@ def fit(
     base = np.zeros(len(design)) if offset is None else offset
     size, columns = design.shape
     products = np.einsum("np,nq->npq", design, design).reshape(size, columns**2)
-    cases, totals = weights * case, weights * (case + control)
-    possible = (cases.sum(axis=1) > 0) & ((totals - cases).sum(axis=1) > 0)
+    cases, controls = weights * case, weights * control
+    possible = (cases.sum(axis=1) > 0) & (controls.sum(axis=1) > 0)
     coefficients = np.full((len(weights), columns), np.nan)
 
     def climb(rows: Ints, start: Floats) -> None:
         """Newton steps for some weightings at once; those that settle leave the climb."""
         current = np.broadcast_to(start, (len(rows), columns)).copy()
+        case_of, control_of = cases[rows], controls[rows]
         for _ in range(STEPS):
-            chance, factor, information = _likelihood(link, base + current @ design.T)
-            total = totals[rows]
-            gradient = ((cases[rows] - total * chance) * factor) @ design
-            curvature = ((total * information) @ products).reshape(-1, columns, columns) + RIDGE * np.eye(columns)
+            pull, push, bend, sag = _derivatives(link, base + current @ design.T)
+            gradient = (case_of * pull - control_of * push) @ design
+            curvature = ((case_of * bend + control_of * sag) @ products).reshape(-1, columns, columns)
+            curvature += RIDGE * np.eye(columns)
             step = np.clip(np.linalg.solve(curvature, gradient[..., None])[..., 0], -2.0, 2.0)
             current = current + step
             settled = (np.abs(step) < TOLERANCE).all(axis=1)
             bounded = (np.abs(current) < LIMIT).all(axis=1)
             coefficients[rows[settled & bounded]] = current[settled & bounded]
-            rows, current = rows[~settled & bounded], current[~settled & bounded]
-            if not len(rows):
+            going = ~settled & bounded
+            if not going.any():
                 return
+            if not going.all():
+                rows, current = rows[going], current[going]
+                case_of, control_of = case_of[going], control_of[going]
 
     # Resamples start from the fit of the first weighting, the sample itself, from which they are a few steps away.
     candidates = np.flatnonzero(possible)
@@ -86,12 +90,12 @@ def fit(
     return coefficients
 
 
-def _likelihood(link: Link, predictor: Floats) -> tuple[Floats, Floats, Floats]:
-    """Probability, factor of the residual in the score, and expected information of one trial."""
+def _derivatives(link: Link, predictor: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Slope of the log likelihood of a case, and of a control downwards; then the curvature of either, downwards."""
     if link == "logit":
         chance = inverse(link, predictor)
-        return chance, np.ones(1), chance * (1.0 - chance)
+        spread = chance * (1.0 - chance)
+        return 1.0 - chance, chance, spread, spread
     hazard = np.exp(np.clip(predictor, -LIMIT, 5.0))
-    chance = -np.expm1(-hazard)
-    factor = hazard / chance
-    return chance, factor, factor * hazard * (1.0 - chance)
+    pull = hazard / np.expm1(hazard)
+    return pull, hazard, pull * (hazard + pull - 1.0), hazard
