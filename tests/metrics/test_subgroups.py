@@ -51,15 +51,16 @@ def test_metrics_have_subgroups_where_they_are_given(run, groups):
 def test_the_table_is_text_of_what_a_cohort_has():
     patients = pd.DataFrame(
         {
-            "patient_id": ["a", "b", "c"],
             "stage": ["ES", None, "LS"],
             "age": [65.0, 64.9, np.nan],
             "site": [1, 2, 2],
             "ldh": [1.0, 2.0, 3.0],
-        }
+        },
+        index=["a", "b", "c"],
     )
     table = subgroup_table(patients)
     assert list(table) == ["patient_id", "stage", "age_group", "site"]
+    assert table["patient_id"].tolist() == ["a", "b", "c"]
     assert table["stage"].tolist() == ["ES", "", "LS"]
     assert table["age_group"].tolist() == ["65 or older", "under 65", ""]
     assert table["site"].tolist() == ["1", "2", "2"]

@@ -19,16 +19,17 @@ FIGURES = ("c_index", "auc", "scaled_brier", "observed_expected", "auroc", "brie
 
 
 def subgroup_table(patients: pd.DataFrame) -> pd.DataFrame:
-    """Covariates that define subgroups, as text, from a cohort's `patients` table: what a run keeps as `subgroups.csv`.
+    """Covariates that define subgroups, as text: what a run keeps as `subgroups.csv`.
 
-    Age is cut at 65 years. A value that is not known stays blank.
+    Takes the `patients` table of a cohort, whose index is `patient_id`. Age is cut at 65 years. A value that is not
+    known stays blank.
 
-    >>> subgroup_table(pd.DataFrame({"patient_id": ["a", "b"], "age": [71, 50], "ldh": [1.0, 2.0]}))
+    >>> subgroup_table(pd.DataFrame({"age": [71, 50], "ldh": [1.0, 2.0]}, index=["a", "b"]))
       patient_id    age_group
     0          a  65 or older
     1          b     under 65
     """
-    table = pd.DataFrame({"patient_id": patients["patient_id"].astype(str)})
+    table = pd.DataFrame({"patient_id": patients.index.astype(str)})
     for name in COVARIATES:
         if name == "age_group" and "age" in patients:
             age = patients["age"]

@@ -155,6 +155,13 @@ def flow(run: Run) -> list[Step]:
         rows = run.at_visit(RESPONSE)
         responders = counted(int(rows["label"].sum()), "responder") if "label" in rows else ""
         steps.append(Step("Response assessed after baseline", counted(len(rows), "patient"), responders))
+        for day in run.landmarks(RESPONSE):
+            left, responded = (run.estimate(RESPONSE, FUSION, name, day) for name in ("n", "events"))
+            if left is not None:
+                responders = counted(int(responded.value), "responder") if responded else ""
+                steps.append(
+                    Step(f"Response assessed after {when(day)}", counted(int(left.value), "patient"), responders)
+                )
     return steps
 
 
