@@ -36,7 +36,6 @@ class Experiment:
         command: What makes the run.
         convert: The script that makes a real cohort.
         shown: Tasks that the README shows; the page of results shows all.
-        unit: What a landmark is counted in.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Experiment:
     command: str
     convert: str | None = None
     shown: tuple[str, ...] = ("os",)
-    unit: str = "day"
 
 
 EXPERIMENTS = (
@@ -166,20 +164,27 @@ def page(found: dict[str, tuple[Path, Run]], rows: Sequence[Row]) -> str:
             continue
         _, run = found[experiment.name]
         mine = [row for row in rows if row.experiment == experiment]
-        models = list(dict.fromkeys(name for row in mine for name in row.models))
-        lines = [
-            [short_name(row.task), row.when, f"{row.patients} ({row.events})"]
-            + [figure(row.models.get(name)) for name in models]
-            + [f"{figure(row.difference, signed=True)} {row.best or ''}"]
-            for row in mine
-        ]
+        scores = dict.fromkeys(row.score for row in mine)
         convert = f"python {experiment.convert}\n" if experiment.convert else ""
         parts.append(
             f'<a id="{experiment.name}"></a>\n\n## {experiment.title[0].upper()}{experiment.title[1:]}\n\n'
             f"```\n{convert}{experiment.command}\n```\n\n{facts(run)}\n\n"
-            + table(["task", "at", "patients (events)", *models, "fusion - best plain"], lines)
+            + "\n\n".join(every_model([row for row in mine if row.score == score]) for score in scores)
         )
     return "\n\n".join(parts)
+
+
+def every_model(rows: Sequence[Row]) -> str:
+    """A table of rows with the same score: a column per model."""
+    names = dict.fromkeys(name for row in rows for name in row.models)
+    models = sorted(names, key=lambda name: not name.startswith(FUSION))
+    lines = [
+        [short_name(row.task), row.when, f"{row.patients} ({row.events})"]
+        + [figure(row.models.get(name)) for name in models]
+        + [f"{figure(row.difference, signed=True)} {row.best or ''}"]
+        for row in rows
+    ]
+    return table(["task", "at", "patients (events)", *models, "fusion - best plain"], lines)
 
 
 def facts(run: Run) -> str:
