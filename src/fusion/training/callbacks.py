@@ -53,7 +53,7 @@ def _derived(seed: int, number: int) -> int:
 
 
 class Patience(EarlyStopping):
-    """Stops after rounds of validation in which no task made progress; a resumed fold that had stopped stays stopped."""
+    """Stops after rounds in which no task made progress; a resumed fold that had stopped stops at once."""
 
     def __init__(self, rounds: int) -> None:
         super().__init__(monitor="val/best", patience=rounds, check_finite=True)
