@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fusion.data.cohort import Cohort
@@ -276,11 +277,15 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
     """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
     landmarks = metrics["settings"]["landmarks"]
     rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
-    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table = Table(
+        title=escape(title), box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True
+    )
     for column in rows[0] if rows else []:
-        table.add_column(column, no_wrap=True)
+        if any(row[column] for row in rows):  # a cohort of single visits has no later figures
+            table.add_column(column, no_wrap=column != "model", overflow="fold")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*row.values(), end_section=after is not None and after["score"] != row["score"])
+        cells = [escape(row[str(column.header)]) for column in table.columns]
+        table.add_row(*cells, end_section=after is not None and after["score"] != row["score"])
     console.print(table)
 
 
