@@ -154,8 +154,8 @@ def train(config: DictConfig) -> int:
         values = fitting_config(values, cohort)
         splits = instantiate(values["split"], _convert_="all")(cohort)
         manifest = _manifest(values, cohort, splits)
-        if config.resume:
-            _check_same_input(folder, manifest)
+        if (folder / "config.json").exists():
+            _check_same_run(folder, values, manifest)
         write_json(folder / "manifest.json", manifest)
         write_json(folder / "config.json", values)
         write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
@@ -193,15 +193,22 @@ def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
     if new:
         raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
     hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
-    OmegaConf.save(OmegaConf.create(values), hydra_folder / "config.yaml")
+    OmegaConf.save(
+        OmegaConf.create({key: value for key, value in values.items() if key != "overrides"}),
+        hydra_folder / "config.yaml",
+    )
     OmegaConf.save(OmegaConf.create(before), hydra_folder / "overrides.yaml")
     return values
 
 
-def _check_same_input(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Folds fitted before and after a change of the cohort are not one run."""
-    before = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    changed = [key for key in ("inputs", "split_sha256") if before[key] != manifest[key]]
+def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
+    before = _finished(folder)
+    changed = [key for key in values if key not in ("overrides", "resume", "debug") and before.get(key) != values[key]]
+    if changed:
+        raise ValueError(f"{folder} holds a run with another config ({', '.join(changed)}); choose another folder")
+    first = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    changed = [key for key in ("inputs", "split_sha256") if first[key] != manifest[key]]
     if changed:
         raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
 
