@@ -116,11 +116,11 @@ def test_no_member_trains_on_the_patients_it_answers_for(cohort: Cohort, split: 
     for name, one in {"before": cohort, "after": replace(cohort, outcomes=outcomes)}.items():
         fit(one, tmp_path / name, recipe_of(one), split)
         checkpoint = torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
-        weights[name] = {key: value for key, value in checkpoint.items() if key.startswith("ensemble.members.")}
+        weights[name] = {key: value for key, value in checkpoint.items() if key.startswith("learners.")}
     for key, value in weights["before"].items():
-        if key.startswith("ensemble.members.0."):
+        if key.startswith("learners.0."):
             assert torch.equal(value, weights["after"][key]), key
-    others = [key for key in weights["before"] if key.startswith("ensemble.members.1.")]
+    others = [key for key in weights["before"] if key.startswith("learners.1.")]
     assert any(not torch.equal(weights["before"][key], weights["after"][key]) for key in others)
 
 

@@ -36,12 +36,13 @@ def test_one_batch_can_be_learnt_by_heart(tiny_cohort: Cohort):
     recipe = recipe_for(tiny_cohort, ALL, "task=[os,response]", "members=1", "model.modality_dropout=0")
     batch, ensemble = packed(tiny_cohort, recipe)
     inner = torch.full((batch.num_patients,), 9)
-    optimizer = torch.optim.Adam(ensemble.parameters(), lr=0.01)
+    learners = ensemble.fresh_members()
+    optimizer = torch.optim.Adam(learners.parameters(), lr=0.01)
     torch.manual_seed(0)
     losses = []
     for _ in range(150):
         optimizer.zero_grad()
-        loss = ensemble.training_loss(batch, inner)
+        loss = ensemble.training_loss(learners, batch, inner)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -52,28 +53,29 @@ def test_gradient_reaches_every_parameter(tiny_cohort: Cohort):
     recipe = recipe_for(tiny_cohort, ALL, "task=[os,pfs,response]", "model.modality_dropout=0")
     batch, ensemble = packed(tiny_cohort, recipe)
     inner = torch.arange(batch.num_patients) % 2
-    optimizer = torch.optim.Adam(ensemble.parameters(), lr=0.01)
+    learners = ensemble.fresh_members()
+    optimizer = torch.optim.Adam(learners.parameters(), lr=0.01)
     for _ in range(4):  # layers that begin at zero let gradients through only after a step
         optimizer.zero_grad()
-        ensemble.training_loss(batch, inner).backward()
+        ensemble.training_loss(learners, batch, inner).backward()
         optimizer.step()
-    silent = [name for name, p in ensemble.members.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    silent = [name for name, p in learners.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert silent == []
 
 
 def test_a_member_learns_from_its_own_patients_alone(tiny_cohort: Cohort):
     recipe = recipe_for(tiny_cohort)
     batch, ensemble = packed(tiny_cohort, recipe)
-    ensemble.eval()
+    learners = ensemble.fresh_members().eval()
     inner = torch.arange(batch.num_patients) % 2
-    outputs = [member(batch) for member in ensemble.members]
+    outputs = [learner(batch) for learner in learners]
     for index, output in enumerate(outputs):
         share = (inner != index).float()
         (gradient,) = torch.autograd.grad(ensemble.total(ensemble.loss(output, batch, share)), output["os"])
         assert gradient[inner == index].abs().sum() == 0
         assert gradient[inner != index].abs().sum() > 0
-    loss = ensemble.training_loss(batch, torch.zeros_like(inner))
-    others = torch.autograd.grad(loss, list(ensemble.members[0].parameters()), allow_unused=True)
+    loss = ensemble.training_loss(learners, batch, torch.zeros_like(inner))
+    others = torch.autograd.grad(loss, list(learners[0].parameters()), allow_unused=True)
     assert all(gradient is None or not gradient.abs().sum() for gradient in others), "member 0 leaves everyone out"
 
 

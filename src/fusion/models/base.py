@@ -1,7 +1,7 @@
 """The three contracts inside a model: encode a sample, fuse a visit, recur over visits.
 
-Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a visit,
-D width.
+Dimension key: B patients, T visits, V real visits of all patients, S samples, K tokens of a sample, M tokens of a
+visit, D width.
 """
 
 from abc import ABC, abstractmethod

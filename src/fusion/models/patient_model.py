@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from fusion.models.base import Encoder, Fusion, Temporal
 from fusion.types import PatientBatch, Tokens
 
-
-#: Days after which half of a change of effect over the course of treatment has come about.
+#: Days by which half of a change of effect over the course of treatment has come about.
 HALF_COURSE = 42.0
 
 
@@ -26,6 +25,14 @@ def last_seen(present: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     """
     visit_T = torch.arange(present.shape[1], device=present.device)
     return torch.where(present, visit_T, -1).cummax(dim=1).values
+
+
+def _silent(dim: int, outputs: int) -> nn.Linear:
+    """A head that begins at zero: a fresh model predicts the same for all, and has no noise of its own to unlearn."""
+    head = nn.Linear(dim, outputs)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 class PatientModel(nn.Module):
@@ -59,18 +66,17 @@ class PatientModel(nn.Module):
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.age = nn.Parameter(torch.zeros(len(self.modalities), dim))
-        self.course = nn.Parameter(torch.zeros(len(self.modalities), dim))
         self.fusion = fusion
         self.temporal = temporal
         self.dropout = nn.Dropout(0.1)
-        self.heads = nn.ModuleDict({task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()})
+        self.heads = nn.ModuleDict({task: _silent(dim, outputs) for task, outputs in num_outputs.items()})
         self.modality_dropout = modality_dropout
         self.dim = dim
 
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
-        elapsed_V = (batch.day / (batch.day + HALF_COURSE))[batch.visit_mask]
+        course_VD = self.course(batch.day[batch.visit_mask])
         values, masks, indices = [], [], []
         for index, name in enumerate(self.modalities):
             samples = batch.samples[name]
@@ -88,11 +94,20 @@ class PatientModel(nn.Module):
             sample_V = torch.where(seen_V, sample_BT.gather(1, source_BT)[batch.visit_mask], num_samples)
             padded_SKD = torch.cat([token_SKD, token_SKD.new_zeros(1, num_tokens, self.dim)])
             aged_V1D = (age_V * seen_V)[:, None, None] * self.age[index]
-            course_V1D = 1.0 + self.course[index] * elapsed_V[:, None, None]
-            values.append(padded_SKD.index_select(0, sample_V) * course_V1D + aged_V1D)
+            values.append(padded_SKD.index_select(0, sample_V) * course_VD[:, None] + aged_V1D)
             masks.append(seen_V[:, None].expand(-1, num_tokens))
             indices.append(samples.slot.new_full((num_tokens,), index))
         return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
+
+    def course(self, day: Float[Tensor, " V"]) -> Float[Tensor, "V D"]:
+        """Factor of every dimension of a token: one in the first half, growing from zero with the days in the second.
+
+        Whatever reads the tokens linearly so has an effect of each assay at baseline and a change of it over treatment:
+        a tumour fraction of 1 % means one thing before the first cycle and another after the fourth.
+        """
+        grown_V1 = (day / (day + HALF_COURSE))[:, None]
+        first = self.dim // 2
+        return torch.cat([torch.ones_like(grown_V1).expand(-1, first), grown_V1.expand(-1, self.dim - first)], dim=1)
 
     def _kept(self, num_patients: int, device: torch.device) -> Bool[Tensor, "B 1"]:
         if not self.training or not self.modality_dropout:

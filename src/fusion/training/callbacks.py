@@ -53,10 +53,10 @@ def _derived(seed: int, number: int) -> int:
 
 
 class Patience(EarlyStopping):
-    """Stops after some validation rounds without progress; a resumed fold that had stopped before stops at once."""
+    """Stops after rounds of validation in which no task made progress; a resumed fold that had stopped stays stopped."""
 
     def __init__(self, rounds: int) -> None:
-        super().__init__(monitor="val/loss", patience=rounds, check_finite=True)
+        super().__init__(monitor="val/best", patience=rounds, check_finite=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0

@@ -61,4 +61,4 @@ def load_ensemble(folder: Path, ensemble: Ensemble) -> None:
 def best_weights(path: Path) -> dict[str, torch.Tensor]:
     """Weights of the ensemble in a Lightning checkpoint."""
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    return {key.removeprefix("ensemble."): value for key, value in state.items()}
+    return {key.removeprefix("ensemble."): value for key, value in state.items() if key.startswith("ensemble.")}

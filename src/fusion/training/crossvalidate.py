@@ -130,13 +130,13 @@ def fit_fold(
     ensemble = recipe.make_ensemble(modalities, seed)
     ensemble.prepare(batch)
     module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
-    best, last = Saved(folder, "best", monitor="val/loss"), Saved(folder, "last")  # in this order: last knows of best
+    best, last = Saved(folder, "best", monitor="val/best"), Saved(folder, "last")  # in this order: last knows of best
     mine = [best, last, Patience(recipe.patience), SeededSteps(seed)]
     trainer = recipe.make_trainer(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
     _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
-    module.load_state_dict({f"ensemble.{k}": v for k, v in best_weights(folder / "best.ckpt").items()})
+    ensemble.load_state_dict(best_weights(folder / "best.ckpt"))
     inner = module.inner_folds(batch)
     outputs = ensemble.to("cpu").calibrate(batch, inner)
     cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)

@@ -5,10 +5,15 @@ So every training patient has a prediction by a member that has not seen it. The
 epoch, set the scale of the risk, the baseline hazard and the cuts of the risk groups; no patient is lost to a
 validation part, and the outer test patients are touched once, by the mean of all members.
 
-Dimension key: B patients, T visits, O outputs of a head, Q prediction times.
+Tasks over-fit at different times, so each keeps the members of the epoch that was best for it.
+
+Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E members.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +22,7 @@ from torch import Tensor, nn
 from fusion.losses.base import ResponseLoss, SurvivalLoss
 from fusion.losses.weights import visit_weights
 from fusion.models.patient_model import PatientModel
-from fusion.types import Outcome, PatientBatch, ResponsePrediction, SurvivalPrediction
+from fusion.types import Outcome, PatientBatch, Response, ResponsePrediction, SurvivalPrediction
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
@@ -29,8 +34,20 @@ def target_weights(batch: PatientBatch, task: str) -> Float[Tensor, "B T"]:
     return visit_weights(batch.day, target.at_risk if isinstance(target, Outcome) else target.known)
 
 
+def held_out_outputs(
+    members: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
+) -> dict[str, Float[Tensor, "B T O"]]:
+    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
+    total: dict[str, Tensor] = {}
+    for index, member in enumerate(members):
+        mine = (inner_fold == index)[:, None, None]
+        for task, output in member(batch).items():
+            total[task] = total.get(task, 0.0) + output * mine
+    return total
+
+
 class Ensemble(nn.Module):
-    """Members that differ in their seed and in the inner fold that they leave out.
+    """What predicts for a fold: per task, members that differ in their seed and in the inner fold that they leave out.
 
     Args:
         make_member: Builds one freshly initialised model.
@@ -50,54 +67,62 @@ class Ensemble(nn.Module):
         seed: int,
     ) -> None:
         super().__init__()
-        members = []
+        fresh = []
         for member in range(num_members):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed + member)
-                members.append(make_member())
-        self.members = nn.ModuleList(members)
+                fresh.append(make_member())
+        self.members = nn.ModuleDict({task: copy.deepcopy(nn.ModuleList(fresh)) for task in losses})
+        self.members.requires_grad_(False)
         self.losses = nn.ModuleDict(losses)
         self.task_weights = dict(task_weights)
+        self.num_members = num_members
         for task in losses:
             self.register_buffer(f"scale_{task}", torch.ones(()))
+
+    def members_of(self, task: str) -> nn.ModuleList:
+        """The members that answer for a task."""
+        return cast(nn.ModuleList, self.members[task])
+
+    def loss_of(self, task: str) -> Any:
+        """The loss of a task, a `SurvivalLoss` or a `ResponseLoss` as its target demands."""
+        return self.losses[task]
+
+    def fresh_members(self) -> nn.ModuleList:
+        """A copy of the members to be trained; before training all tasks have the same."""
+        return copy.deepcopy(self.members_of(next(iter(self.losses)))).requires_grad_(True)
 
     def loss(
         self, outputs: Mapping[str, Float[Tensor, "B T O"]], batch: PatientBatch, share: Float[Tensor, " B"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Loss of every task over the patients whose `share` is above zero."""
         return {
-            task: loss(outputs[task], batch.targets[task], target_weights(batch, task) * share[:, None])
-            for task, loss in self.losses.items()
+            task: self.loss_of(task)(outputs[task], batch.targets[task], target_weights(batch, task) * share[:, None])
+            for task in self.losses
         }
 
     def total(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """Weighted sum over tasks."""
         return torch.stack([self.task_weights[task] * loss for task, loss in losses.items()]).sum()
 
-    def training_loss(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> Float[Tensor, ""]:
-        """Sum of the members' losses, each over the patients that it does not leave out.
+    def training_loss(
+        self, learners: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        """Sum of the learners' losses, each over the patients that it does not leave out.
 
-        Gradients of different members never meet, so one optimizer trains all as if each were alone.
+        Gradients of different learners never meet, so one optimizer trains all as if each were alone.
         """
         return torch.stack(
             [
-                self.total(self.loss(member(batch), batch, (inner_fold != index).to(batch.day.dtype)))
-                for index, member in enumerate(self.members)
+                self.total(self.loss(learner(batch), batch, (inner_fold != index).to(batch.day.dtype)))
+                for index, learner in enumerate(learners)
             ]
         ).sum()
 
-    def held_out_outputs(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> dict[str, Float[Tensor, "B T O"]]:
-        """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
-        answers = [member(batch) for member in self.members]
-        mine = [(inner_fold == index)[:, None, None] for index in range(len(self.members))]
-        return {
-            task: torch.stack([a[task] * m for a, m in zip(answers, mine, strict=True)]).sum(0) for task in self.losses
-        }
-
     def prepare(self, batch: PatientBatch) -> None:
         """Let every loss learn from the training outcomes what it needs."""
-        for task, loss in self.losses.items():
-            loss.prepare(batch.targets[task], target_weights(batch, task))
+        for task in self.losses:
+            self.loss_of(task).prepare(batch.targets[task], target_weights(batch, task))
 
     @torch.no_grad()
     def calibrate(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> dict[str, Float[Tensor, "B T O"]]:
@@ -106,24 +131,24 @@ class Ensemble(nn.Module):
         The scale is the slope of the loss in the outputs: over-fitted outputs are shrunk, empty ones nearly to zero.
         """
         self.eval()
-        held_out = inner_fold < len(self.members)
-        outputs = self.held_out_outputs(batch, inner_fold)
-        for task, loss in self.losses.items():
-            target = batch.targets[task]
+        held_out = inner_fold < self.num_members
+        outputs = {task: held_out_outputs(self.members_of(task), batch, inner_fold)[task] for task in self.losses}
+        for task, output in outputs.items():
+            loss, target = self.loss_of(task), batch.targets[task]
             weight = target_weights(batch, task) * held_out[:, None]
-            scale = best_scale(
-                lambda s, task=task, loss=loss, target=target, w=weight: loss(s * outputs[task], target, w)
-            )
+            scale = best_scale(partial(_scaled_loss, loss, output, target, weight))
             getattr(self, f"scale_{task}").fill_(scale)
-            outputs[task] = outputs[task] * scale
-            known = _restricted(target, held_out)
-            loss.calibrate(outputs[task], known, batch.day)
+            outputs[task] = output * scale
+            loss.calibrate(outputs[task], _restricted(target, held_out), batch.day)
         return outputs
 
     def member_outputs(self, batch: PatientBatch) -> dict[str, Float[Tensor, "E B T O"]]:
-        """Scaled outputs of every member, E members."""
-        answers = [member(batch) for member in self.members]
-        return {task: torch.stack([a[task] for a in answers]) * getattr(self, f"scale_{task}") for task in self.losses}
+        """Scaled outputs of every member."""
+        return {
+            task: torch.stack([member(batch)[task] for member in self.members_of(task)])
+            * getattr(self, f"scale_{task}")
+            for task in self.losses
+        }
 
     @torch.no_grad()
     def predict(self, batch: PatientBatch, times: Float[Tensor, " Q"]) -> dict[str, Prediction]:
@@ -133,11 +158,16 @@ class Ensemble(nn.Module):
 
     def decode(self, task: str, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> Prediction:
         """Outputs of a task as risk and curve, or as probabilities."""
-        loss = self.losses[task]
+        loss = self.loss_of(task)
         return loss.predict(outputs, times) if isinstance(loss, SurvivalLoss) else loss.predict(outputs)
 
 
-def _restricted(target: object, held_out: Tensor) -> object:
+def _scaled_loss(loss: Any, outputs: Tensor, target: Outcome | Response, weight: Tensor, scale: float) -> Tensor:
+    scaled: Tensor = loss(scale * outputs, target, weight)
+    return scaled
+
+
+def _restricted(target: Outcome | Response, held_out: Tensor) -> Outcome | Response:
     """The target with only these patients in it."""
     values = dict(vars(target))
     key = "at_risk" if isinstance(target, Outcome) else "known"
