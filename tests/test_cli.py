@@ -244,9 +244,14 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert "members=2" in (run / ".hydra" / "overrides.yaml").read_text()
 
 
-def test_a_run_is_not_taken_up_on_other_data(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_run_is_not_taken_up_with_another_config_or_on_other_data(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
     run, cohort = tmp_path / "run", write_tiny_cohort(tmp_path / "cohort", patients=24)
     assert called("train", *on_cohort(cohort), *SHORT, f"hydra.run.dir={run}") == 0
+    other = refused(capfd, "train", *on_cohort(cohort), *SHORT, "seed=1", f"hydra.run.dir={run}")
+    assert re.search(r"holds a run with another config \(.*seed", other)
+    assert called("train", *on_cohort(cohort), *SHORT, f"hydra.run.dir={run}") == 0, "the same again is no other run"
     write_tiny_cohort(cohort, patients=24, seed=1)
     assert "the cohort is not the one" in refused(capfd, "train", f"resume={run}")
 

@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fusion.data.cohort import Cohort
@@ -153,8 +154,8 @@ def train(config: DictConfig) -> int:
         values = fitting_config(values, cohort)
         splits = instantiate(values["split"], _convert_="all")(cohort)
         manifest = _manifest(values, cohort, splits)
-        if config.resume:
-            _check_same_input(folder, manifest)
+        if (folder / "config.json").exists():
+            _check_same_run(folder, values, manifest)
         write_json(folder / "manifest.json", manifest)
         write_json(folder / "config.json", values)
         write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
@@ -192,15 +193,22 @@ def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
     if new:
         raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
     hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
-    OmegaConf.save(OmegaConf.create(values), hydra_folder / "config.yaml")
+    OmegaConf.save(
+        OmegaConf.create({key: value for key, value in values.items() if key != "overrides"}),
+        hydra_folder / "config.yaml",
+    )
     OmegaConf.save(OmegaConf.create(before), hydra_folder / "overrides.yaml")
     return values
 
 
-def _check_same_input(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Folds fitted before and after a change of the cohort are not one run."""
-    before = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    changed = [key for key in ("inputs", "split_sha256") if before[key] != manifest[key]]
+def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
+    before = _finished(folder)
+    changed = [key for key in values if key not in ("overrides", "resume", "debug") and before.get(key) != values[key]]
+    if changed:
+        raise ValueError(f"{folder} holds a run with another config ({', '.join(changed)}); choose another folder")
+    first = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    changed = [key for key in ("inputs", "split_sha256") if first[key] != manifest[key]]
     if changed:
         raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
 
@@ -276,11 +284,15 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
     """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
     landmarks = metrics["settings"]["landmarks"]
     rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
-    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table = Table(
+        title=escape(title), box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True
+    )
     for column in rows[0] if rows else []:
-        table.add_column(column, no_wrap=True)
+        if any(row[column] for row in rows):  # a cohort of single visits has no later figures
+            table.add_column(column, no_wrap=column != "model", overflow="fold")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*row.values(), end_section=after is not None and after["score"] != row["score"])
+        cells = [escape(row[str(column.header)]) for column in table.columns]
+        table.add_row(*cells, end_section=after is not None and after["score"] != row["score"])
     console.print(table)
 
 
