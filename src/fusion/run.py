@@ -26,7 +26,7 @@ from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import split_hash, write_splits
-from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run, summary_table
+from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run, subgroup_table, summary_table
 from fusion.models.patient_model import PatientModel
 from fusion.report import build_report
 from fusion.training.baselines import fit_baselines
@@ -160,6 +160,7 @@ def train(config: DictConfig) -> int:
         write_json(folder / "config.json", values)
         write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
         write_splits(splits, folder / "splits.csv")
+        subgroup_table(cohort.patients).to_csv(folder / "subgroups.csv", index=False)
     console.print(
         f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
         f"{len(splits)} folds of {values['members']} models"
@@ -266,17 +267,19 @@ class RunTables:
     predictions: pd.DataFrame
     baselines: pd.DataFrame | None
     splits: pd.DataFrame
+    subgroups: pd.DataFrame | None
 
 
 def read_run(folder: Path) -> RunTables:
     """Read the tables of a finished run."""
     if not (folder / "predictions.parquet").exists():
         raise ValueError(f"{folder} is no finished run (no predictions.parquet); give run folders as runs=[A,B]")
-    baselines = folder / "baselines.parquet"
+    baselines, subgroups = folder / "baselines.parquet", folder / "subgroups.csv"
     return RunTables(
         predictions=pd.read_parquet(folder / "predictions.parquet"),
         baselines=pd.read_parquet(baselines) if baselines.exists() else None,
         splits=pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
+        subgroups=pd.read_csv(subgroups, dtype=str, keep_default_na=False) if subgroups.exists() else None,
     )
 
 
@@ -375,7 +378,9 @@ def evaluate(config: DictConfig) -> int:
         pooled[label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
         plain_tables = [ModelTable(t.baselines, t.splits) for t in tables if t.baselines is not None]
         plain_models = pool_runs(plain_tables).predictions if len(plain_tables) == len(tables) else None
-        result[label] = score_run(pooled[label].predictions, plain_models, pooled[label].splits, **settings)
+        result[label] = score_run(
+            pooled[label].predictions, plain_models, pooled[label].splits, subgroups=tables[0].subgroups, **settings
+        )
         print_scores(result[label], f"{label}: {len(same)} run{'s' * (len(same) > 1)}")
     comparison = compare_runs(pooled, **settings) if len(pooled) > 1 else None
     if comparison:

@@ -61,8 +61,8 @@ class AttentionPool(nn.Module):
             raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
         self.num_heads = num_heads
         self.dropout = nn.Dropout(dropout)
-        self.norm_query = nn.LayerNorm(dim)
-        self.norm_token = nn.LayerNorm(dim)
+        self.norm_query = nn.LayerNorm(dim, eps=1e-2)  # a visit with next to nothing is not blown up to unit size
+        self.norm_token = nn.LayerNorm(dim, eps=1e-2)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)

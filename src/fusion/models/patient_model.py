@@ -27,14 +27,6 @@ def last_seen(present: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     return torch.where(present, visit_T, -1).cummax(dim=1).values
 
 
-def _silent(dim: int, outputs: int) -> nn.Linear:
-    """A head that begins at zero: a fresh model predicts the same for all, and has no noise of its own to unlearn."""
-    head = nn.Linear(dim, outputs)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
-
-
 class PatientModel(nn.Module):
     """Predicts every task at every visit from what was known by its day.
 
@@ -69,7 +61,7 @@ class PatientModel(nn.Module):
         self.fusion = fusion
         self.temporal = temporal
         self.dropout = nn.Dropout(0.1)
-        self.heads = nn.ModuleDict({task: _silent(dim, outputs) for task, outputs in num_outputs.items()})
+        self.heads = nn.ModuleDict({task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()})
         self.modality_dropout = modality_dropout
         self.dim = dim
 
