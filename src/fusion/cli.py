@@ -3,6 +3,7 @@
 torch is imported only once a command has work to do, so that `--help` is quick.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ OmegaConf.register_new_resolver("fusion.run_dir", lambda default: _resume_from()
 
 def _command(body: str, config: DictConfig) -> None:
     """Run a body of `fusion.run` and turn the user's mistakes into a message and exit code 1."""
+    logging.getLogger("numexpr").setLevel(logging.WARNING)  # it tells the number of threads as pandas is imported
     try:
         from fusion import run
 
