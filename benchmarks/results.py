@@ -48,7 +48,7 @@ class Experiment:
 EXPERIMENTS = (
     Experiment("demo", "simulated, strong signal", TRAIN),
     Experiment("realistic", "simulated, realistic signal", f"{TRAIN} name=realistic data.simulate.preset=realistic"),
-    Experiment("null", "simulated, no signal", f"{TRAIN} name=null data.simulate.preset=null"),
+    Experiment("no_signal", "simulated, no signal", f"{TRAIN} name=no_signal data.simulate.preset=null"),
     Experiment(
         "sclc_george2015",
         "SCLC, resected (George 2015)",

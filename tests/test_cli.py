@@ -1,5 +1,6 @@
 """The commands answer with the exit codes of the contract, one helpful message, and no traceback."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from composed import FAST, ROOT, called, on_cohort
+from composed import FAST, ROOT, called, composed, on_cohort
 from tiny import write_tiny_cohort
 
 COMMANDS = ("simulate", "validate", "train", "evaluate", "predict", "report")
@@ -265,3 +266,10 @@ def test_wandb_offline_needs_no_network(folder: Path, tmp_path: Path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "run").glob("fold_*/wandb/offline-run-*"))
+
+
+def test_the_preset_without_signal_can_be_named(tmp_path: Path):
+    """YAML reads `null` as nothing; a user means the preset."""
+    assert called("simulate", f"out={tmp_path / 'cohort'}", "preset=null", "patients=20") == 0
+    assert json.loads((tmp_path / "cohort" / "truth" / "manifest.json").read_text())["preset"] == "null"
+    assert composed("data.simulate.preset=null")["data"]["path"] == "data/null_240_seed0"

@@ -27,6 +27,8 @@ def _resume_from() -> str | None:
 
 # A resumed run goes on in its own folder; Hydra settles the folder before the config can be asked.
 OmegaConf.register_new_resolver("fusion.run_dir", lambda default: _resume_from() or default, replace=True)
+# `preset=null` names the cohort without signal, though YAML reads the word as nothing.
+OmegaConf.register_new_resolver("fusion.word", lambda value: "null" if value is None else str(value), replace=True)
 
 
 def _command(body: str, config: DictConfig) -> None:

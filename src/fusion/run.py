@@ -118,9 +118,14 @@ def simulate(config: DictConfig) -> int:
     """Write a simulated cohort."""
     values = plain(config)
     values.pop("debug")
-    simulate_cohort(**values)
+    _simulated(**values)
     console.print(f"wrote {values['out']}")
     return 0
+
+
+def _simulated(*, out: str | Path, preset: str | None, **settings: Any) -> None:
+    """Simulate a cohort; `preset=null` is the one without signal, though YAML reads the word as nothing."""
+    simulate_cohort(out=out, preset=preset or "null", **settings)
 
 
 def validate(config: DictConfig) -> int:
@@ -133,7 +138,7 @@ def open_cohort(data: Mapping[str, Any]) -> Cohort:
     folder = Path(data["path"])
     if data["simulate_if_absent"] and not folder.exists():
         console.print(f"there is no {folder} yet: simulating it")
-        simulate_cohort(out=folder, **data["simulate"])
+        _simulated(out=folder, **data["simulate"])
     if not folder.is_dir():
         raise ValueError(f"{folder} is {'no folder' if folder.exists() else 'not there'}; set data.path=DIR")
     return read_cohort(folder, visit_window=data["visit_window"])
