@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from fusion.build import plain
 from fusion.cli import CONFIGS
-from fusion.run import plain
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytorch_lightning as pl
 from composed import FAST, composed, on_cohort
 
+from fusion.build import build_recipe
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.splits import Split, StratifiedKFold
-from fusion.run import build_recipe
 from fusion.training.crossvalidate import FittedFold, Recipe, fit_fold
 
 FEW = ("modality=[clinical,plasma]", "task=[os,response]")

@@ -11,12 +11,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tiny import write_tiny_cohort
 
+from fusion.build import build_recipe, fitting_config
 from fusion.cli import CONFIGS
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
-from fusion.run import build_recipe, fitting_config
 from fusion.training.crossvalidate import FittedFold, fit_fold
 
 EPOCH = [*FAST, "members=1", "trainer.lightning.max_epochs=1"]

@@ -14,13 +14,13 @@ from folds import first_split, fit, predicted
 from safetensors.torch import load_file
 from tiny import write_tiny_cohort
 
+from fusion.build import build_recipe
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays, pack_cohort
 from fusion.data.read import read_cohort
 from fusion.data.splits import Split
 from fusion.data.targets import visit_responses
 from fusion.data.visit_table import build_visit_table
-from fusion.run import build_recipe
 from fusion.training.baselines import fit_baselines
 from fusion.training.crossvalidate import Recipe
 

@@ -1,9 +1,9 @@
-"""From config to objects, and the body of every command. The only place, beside `cli.py`, that knows Hydra."""
+"""The body of every command. Beside `build.py` and `cli.py` nothing else knows Hydra."""
 
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,104 +11,31 @@ from typing import Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fusion.build import build, build_baselines, build_recipe, fitting_config, plain
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import RESPONSE, load_assays
-from fusion.data.modalities.base import Modality
+from fusion.data.dataset import load_assays
 from fusion.data.qc import summarise_cohort
 from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import split_hash, write_splits
 from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run, subgroup_table, summary_table
-from fusion.models.patient_model import PatientModel
 from fusion.report import build_report
-from fusion.training.baselines import fit_baselines
 from fusion.training.callbacks import FoldProgress
 from fusion.training.checkpoint import write_json
-from fusion.training.crossvalidate import Recipe, cross_validate, load_fold
-from fusion.training.loggers import EpochTable
+from fusion.training.crossvalidate import cross_validate, load_fold
 from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
 
 console = Console()
 # Lightning's advertisements and its notes on the devices that it found are no news of a run.
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
-
-
-# --- config -> objects -----------------------------------------------------------------------------------------------
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as plain values, interpolations resolved."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-
-
-def build_recipe(config: Mapping[str, Any]) -> Recipe:
-    """What `cross_validate` needs, from a resolved config."""
-    model = config["model"]
-    build: Callable[[Any], Any] = lambda node: instantiate(node, _convert_="all")  # noqa: E731
-
-    def make_member(modalities: Mapping[str, Modality], num_outputs: Mapping[str, int]) -> PatientModel:
-        dim = model["dim"]
-        return PatientModel(
-            encoders={n: build(model["encoders"][n])(dim=dim, **m.sizes) for n, m in modalities.items()},
-            fusion=build(model["fusion"])(dim=dim, num_modalities=len(modalities)),
-            temporal=build(model["temporal"])(dim=dim),
-            num_outputs=num_outputs,
-            dim=dim,
-            modality_dropout=model["modality_dropout"],
-        )
-
-    tasks, trainer = config["tasks"], config["trainer"]["lightning"]
-    every = min(trainer["check_val_every_n_epoch"], trainer["max_epochs"])  # a short run is validated too
-    return Recipe(
-        make_modalities=lambda: {name: build(node) for name, node in config["modalities"].items()},
-        make_member=make_member,
-        make_losses=lambda: {task: build(node["loss"]) for task, node in tasks.items()},
-        task_weights={task: float(node["weight"]) for task, node in tasks.items()},
-        optimizer=build(config["optimizer"]),
-        make_trainer=build({**trainer, "check_val_every_n_epoch": every}),
-        make_logger=lambda folder: build(config["logger"])(folder=folder),
-        num_members=config["members"],
-        batch_size=config["trainer"]["batch_size"],
-        patience=config["trainer"]["patience"],
-        seed=config["seed"],
-        times=tuple(float(time) for time in config["evaluation"]["times"]),
-    )
-
-
-def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:
-    """Weights & Biases beside `metrics.csv`, offline unless `mode` says otherwise."""
-    from pytorch_lightning.loggers import WandbLogger
-
-    return [EpochTable(folder=folder), WandbLogger(project=project, save_dir=str(folder), name=folder.name, mode=mode)]
-
-
-def fitting_config(config: dict[str, Any], cohort: Cohort) -> dict[str, Any]:
-    """The config less the modalities and tasks that the cohort has nothing of; a line says what was left out."""
-    modalities = {}
-    for name, node in config["modalities"].items():
-        if instantiate(node, _convert_="all").sample_ids(cohort):
-            modalities[name] = node
-        else:
-            console.print(f"modality {name}: this cohort has no sample of it; left out")
-    has = {*cohort.endpoints, *([RESPONSE] if "response" in cohort.outcomes else [])}
-    tasks = {task: node for task, node in config["tasks"].items() if task in has}
-    for task in config["tasks"].keys() - tasks.keys():
-        console.print(f"task {task}: outcomes.csv has no such endpoint; left out")
-    if not modalities or not tasks:
-        lacking, there = ("modality", cohort.samples["modality"].unique()) if tasks else ("task", sorted(has))
-        raise ValueError(
-            f"no {lacking} of the config is in this cohort; it has: {', '.join(map(str, there)) or 'none'}"
-        )
-    return {**config, "modalities": modalities, "tasks": tasks}
 
 
 # --- simulate, validate ----------------------------------------------------------------------------------------------
@@ -156,8 +83,8 @@ def train(config: DictConfig) -> int:
     watch = Stopwatch()
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
-        values = fitting_config(values, cohort)
-        splits = instantiate(values["split"], _convert_="all")(cohort)
+        values = fitting_config(values, cohort, console.print)
+        splits = build(values["split"])(cohort)
         manifest = _manifest(values, cohort, splits)
         if (folder / "config.json").exists():
             _check_same_run(folder, values, manifest)
@@ -174,7 +101,7 @@ def train(config: DictConfig) -> int:
         max_epochs = values["trainer"]["lightning"]["max_epochs"]
         bar = FoldProgress(num_folds=len(splits), max_epochs=max_epochs) if values["trainer"]["progress"] else None
         with bar or nullcontext():
-            tables = cross_validate(cohort, splits, folder, build_recipe(values), _fit_baselines(values), bar)
+            tables = cross_validate(cohort, splits, folder, build_recipe(values), build_baselines(values), bar)
     for name, table in zip(("predictions", "baselines"), tables, strict=True):
         if not table.empty:
             table.to_parquet(folder / f"{name}.parquet", index=False)
@@ -217,12 +144,6 @@ def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[s
     changed = [key for key in ("inputs", "split_sha256") if first[key] != manifest[key]]
     if changed:
         raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
-
-
-def _fit_baselines(values: Mapping[str, Any]) -> Any:
-    models = [instantiate(node, _convert_="all") for node in (values.get("baselines") or {}).values()]
-    tasks = tuple(values["tasks"])
-    return (lambda *fold: fit_baselines(models, tasks, *fold)) if models else None
 
 
 def _manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> dict[str, Any]:

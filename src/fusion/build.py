@@ -1,0 +1,93 @@
+"""From config to objects: what the nodes of a resolved config make. Commands are in `fusion.run`."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fusion.data.cohort import Cohort
+from fusion.data.dataset import RESPONSE
+from fusion.data.modalities.base import Modality
+from fusion.models.patient_model import PatientModel
+from fusion.training.baselines import FitBaselines, fit_baselines
+from fusion.training.crossvalidate import Recipe
+from fusion.training.loggers import EpochTable
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain values, interpolations resolved."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
+def build(node: Any) -> Any:
+    """The object, or with `_partial_` its maker, that a node of the config describes."""
+    return instantiate(node, _convert_="all")
+
+
+def build_recipe(config: Mapping[str, Any]) -> Recipe:
+    """What `cross_validate` needs, from a resolved config."""
+    model = config["model"]
+
+    def make_member(modalities: Mapping[str, Modality], num_outputs: Mapping[str, int]) -> PatientModel:
+        dim = model["dim"]
+        return PatientModel(
+            encoders={n: build(model["encoders"][n])(dim=dim, **m.sizes) for n, m in modalities.items()},
+            fusion=build(model["fusion"])(dim=dim, num_modalities=len(modalities)),
+            temporal=build(model["temporal"])(dim=dim),
+            num_outputs=num_outputs,
+            dim=dim,
+            modality_dropout=model["modality_dropout"],
+        )
+
+    tasks, trainer = config["tasks"], config["trainer"]["lightning"]
+    every = min(trainer["check_val_every_n_epoch"], trainer["max_epochs"])  # a short run is validated too
+    return Recipe(
+        make_modalities=lambda: {name: build(node) for name, node in config["modalities"].items()},
+        make_member=make_member,
+        make_losses=lambda: {task: build(node["loss"]) for task, node in tasks.items()},
+        task_weights={task: float(node["weight"]) for task, node in tasks.items()},
+        optimizer=build(config["optimizer"]),
+        make_trainer=build({**trainer, "check_val_every_n_epoch": every}),
+        make_logger=lambda folder: build(config["logger"])(folder=folder),
+        num_members=config["members"],
+        batch_size=config["trainer"]["batch_size"],
+        patience=config["trainer"]["patience"],
+        seed=config["seed"],
+        times=tuple(float(time) for time in config["evaluation"]["times"]),
+    )
+
+
+def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:
+    """Weights & Biases beside `metrics.csv`, offline unless `mode` says otherwise."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    return [EpochTable(folder=folder), WandbLogger(project=project, save_dir=str(folder), name=folder.name, mode=mode)]
+
+
+def fitting_config(config: dict[str, Any], cohort: Cohort, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The config less the modalities and tasks that the cohort has nothing of; `say` is told what was left out."""
+    modalities = {}
+    for name, node in config["modalities"].items():
+        if build(node).sample_ids(cohort):
+            modalities[name] = node
+        else:
+            say(f"modality {name}: this cohort has no sample of it; left out")
+    has = {*cohort.endpoints, *([RESPONSE] if "response" in cohort.outcomes else [])}
+    tasks = {task: node for task, node in config["tasks"].items() if task in has}
+    for task in config["tasks"].keys() - tasks.keys():
+        say(f"task {task}: outcomes.csv has no such endpoint; left out")
+    if not modalities or not tasks:
+        lacking, there = ("modality", cohort.samples["modality"].unique()) if tasks else ("task", sorted(has))
+        raise ValueError(
+            f"no {lacking} of the config is in this cohort; it has: {', '.join(map(str, there)) or 'none'}"
+        )
+    return {**config, "modalities": modalities, "tasks": tasks}
+
+
+def build_baselines(config: Mapping[str, Any]) -> FitBaselines | None:
+    """What fits the plain models of the config to a fold; None if it names none."""
+    models = [build(node) for node in (config.get("baselines") or {}).values()]
+    tasks = tuple(config["tasks"])
+    return (lambda *fold: fit_baselines(models, tasks, *fold)) if models else None
