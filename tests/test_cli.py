@@ -204,9 +204,20 @@ def test_wandb_stays_out_unless_asked():
 
 
 def train_script(*words: str) -> subprocess.Popen[str]:
+    """`train.py` in a process of its own, on one thread: on another number sums are rounded otherwise."""
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def heed() -> None:  # a suite in the background ignores Ctrl-C, and so would its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=heed, **pipes)
+
+
+def finished(process: subprocess.Popen[str]) -> int:
+    process.communicate(timeout=200)
+    return process.returncode
 
 
 LONG = [*SHORT, "members=2", "trainer.lightning.max_epochs=60", "trainer.patience=60", "trainer.batch_size=8"]
@@ -215,7 +226,7 @@ LONG = [*SHORT, "members=2", "trainer.lightning.max_epochs=60", "trainer.patienc
 @pytest.fixture(scope="module")
 def straight(folder: Path) -> pd.DataFrame:
     run = folder.parent / "straight"
-    assert called("train", *on_cohort(folder), *LONG, f"hydra.run.dir={run}") == 0
+    assert finished(train_script(*on_cohort(folder), *LONG, f"hydra.run.dir={run}")) == 0
     return pd.read_parquet(run / "predictions.parquet")
 
 
@@ -238,7 +249,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert "finished run" in refused(capfd, "evaluate", f"runs=[{run}]")
 
     assert "leave out seed=3" in refused(capfd, "train", f"resume={run}", "seed=3")
-    assert called("train", f"resume={run}") == 0
+    assert finished(train_script(f"resume={run}")) == 0
     assert (run / "fold_0_0" / "model.safetensors").stat().st_mtime_ns == first_fold, "a finished fold is kept"
     again = pd.read_parquet(run / "predictions.parquet")
     pd.testing.assert_frame_equal(again, straight, check_exact=True)

@@ -85,10 +85,11 @@ def test_the_best_epoch_is_remembered_in_a_folder_that_was_moved(tiny_cohort: Co
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_with_a_checkpoint_behind_it(tiny_cohort: Cohort, tmp_path: Path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores the signal
     recipe = recipe_for(tiny_cohort, "trainer.lightning.max_epochs=12", "trainer.lightning.check_val_every_n_epoch=2")
     with pytest.raises(KeyboardInterrupt):
         fit(tiny_cohort, tmp_path, recipe, callbacks=[Stop(5, KeyboardInterrupt())])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
     assert (tmp_path / "last.ckpt").exists()
     assert not (tmp_path / "model.safetensors").exists()
 

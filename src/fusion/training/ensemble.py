@@ -163,7 +163,8 @@ class Ensemble(nn.Module):
 
 
 def _scaled_loss(loss: Any, outputs: Tensor, target: Outcome | Response, weight: Tensor, scale: float) -> Tensor:
-    scaled: Tensor = loss(scale * outputs, target, weight)
+    # in double precision: near its minimum a loss is flat, and rounding would choose the scale
+    scaled: Tensor = loss(scale * outputs.double(), target, weight.double())
     return scaled
 
 
