@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_model, save_model
 
@@ -56,9 +55,3 @@ def load_ensemble(folder: Path, ensemble: Ensemble) -> None:
     """Load the weights into a freshly built ensemble of the same shape."""
     load_model(ensemble, str(folder / "model.safetensors"))
     ensemble.eval()
-
-
-def best_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Weights of the ensemble in a Lightning checkpoint."""
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    return {key.removeprefix("ensemble."): value for key, value in state.items() if key.startswith("ensemble.")}

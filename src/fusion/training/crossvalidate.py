@@ -21,7 +21,6 @@ from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines
 from fusion.training.callbacks import EpochOrder, FoldProgress, Patience, Saved, SeededSteps
 from fusion.training.checkpoint import (
-    best_weights,
     load_ensemble,
     load_preprocessing,
     save_ensemble,
@@ -136,7 +135,6 @@ def fit_fold(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
     _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
-    ensemble.load_state_dict(best_weights(folder / "best.ckpt"))
     inner = module.inner_folds(batch)
     outputs = ensemble.to("cpu").calibrate(batch, inner)
     cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)

@@ -2,7 +2,7 @@
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.serial_table import SerialData, SerialTable
-from fusion.data.tables import find_table, read_labs
+from fusion.data.tables import read_labs
 
 
 class Labs(SerialTable):
@@ -10,27 +10,12 @@ class Labs(SerialTable):
 
     Units come from a long table's `unit` column, or from cohort.yaml (`labs: {units: {ldh: U/L}}`). Values in another
     unit than the training cohort's are converted where the factor is known, and refused where it is not.
-
-    Args:
-        name: Name in the config.
-        assay: Value of `modality` in samples.csv.
-        specimen: Only samples of this specimen.
-        change_features: Whether to add the changes since earlier samples.
     """
 
-    def __init__(
-        self,
-        name: str = "labs",
-        assay: str = "labs",
-        specimen: str | None = None,
-        change_features: bool = True,
-    ) -> None:
-        super().__init__(name=name, assay=assay, specimen=specimen, change_features=change_features)
+    stem = "labs"
 
     def load(self, cohort: Cohort) -> SerialData:
-        path = find_table(cohort.folder, "labs")
-        if path is None:
-            raise ValueError(f"{self.name}: {cohort.folder} holds no labs table; add it, or drop the modality")
+        path = self.table_path(cohort)
         values, units = read_labs(path)
         course = self._course(cohort)
         named = (cohort.settings.get("labs") or {}).get("units") or {}

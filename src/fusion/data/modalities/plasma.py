@@ -7,7 +7,7 @@ import pandas as pd
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.serial_table import SerialData, SerialTable
-from fusion.data.tables import find_table, read_plasma
+from fusion.data.tables import read_plasma
 
 #: The analyte that has a limit of detection, and the columns that may hold the limit.
 TUMOR_FRACTION = "tumor_fraction"
@@ -20,27 +20,12 @@ class Plasma(SerialTable):
     Where the limit of detection is told, in a column `lod` or in cohort.yaml (`plasma: {lod: 0.001}`), tumour fraction
     becomes log10(TF + LOD / 2), and a column tells whether it was detected. A sample that was not (column `detected`,
     or a value at or below the limit) counts as zero: the limit that a file shows in its place is no measurement.
-
-    Args:
-        name: Name in the config.
-        assay: Value of `modality` in samples.csv.
-        specimen: Only samples of this specimen.
-        change_features: Whether to add the changes since earlier samples.
     """
 
-    def __init__(
-        self,
-        name: str = "plasma",
-        assay: str = "plasma",
-        specimen: str | None = None,
-        change_features: bool = True,
-    ) -> None:
-        super().__init__(name=name, assay=assay, specimen=specimen, change_features=change_features)
+    stem = "plasma"
 
     def load(self, cohort: Cohort) -> SerialData:
-        path = find_table(cohort.folder, "plasma")
-        if path is None:
-            raise ValueError(f"{self.name}: {cohort.folder} holds no plasma table; add it, or drop the modality")
+        path = self.table_path(cohort)
         settings = cohort.settings.get("plasma") or {}
         return plasma_data(read_plasma(path), self._course(cohort), lod=settings.get("lod"), source=path.name)
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
 from fusion.data.modalities.scaling import CLIP, bounded, fit_scaling
 from fusion.data.modalities.units import conversion_factor
+from fusion.data.tables import find_table
 
 Floats = NDArray[np.float64]
 
@@ -86,19 +88,37 @@ class SerialTable(Modality):
     far. Only samples that became known earlier enter them, so that a later one changes nothing.
 
     Args:
-        name: Name in the config.
-        assay: Value of `modality` in samples.csv, and stem of the table.
+        name: Name in the config; the stem of the table by default.
+        assay: Value of `modality` in samples.csv; likewise.
         specimen: Only samples of this specimen.
         change_features: Whether to add the changes to the levels.
+
+    Attributes:
+        stem: Name of the table without its suffix.
     """
 
-    def __init__(self, name: str, assay: str, specimen: str | None, change_features: bool) -> None:
-        super().__init__(name, assay, specimen)
+    stem: str
+
+    def __init__(
+        self,
+        name: str | None = None,
+        assay: str | None = None,
+        specimen: str | None = None,
+        change_features: bool = True,
+    ) -> None:
+        super().__init__(name or self.stem, assay or self.stem, specimen)
         self.change_features = change_features
         self._analytes: dict[str, Analyte]
 
     @abstractmethod
     def load(self, cohort: Cohort) -> SerialData: ...
+
+    def table_path(self, cohort: Cohort) -> Path:
+        """Where the table of this assay lies; a ValueError if it is not there."""
+        path = find_table(cohort.folder, self.stem)
+        if path is None:
+            raise ValueError(f"{self.name}: {cohort.folder} holds no {self.stem} table; add it, or drop the modality")
+        return path
 
     def sample_ids(self, cohort: Cohort) -> list[str]:
         """Ids of the samples in the order in which they became known, patient by patient."""
