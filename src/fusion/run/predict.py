@@ -1,0 +1,58 @@
+"""`predict`: apply a run to another cohort."""
+
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from fusion.build import build_recipe, plain
+from fusion.data.dataset import load_assays
+from fusion.run.cohorts import open_cohort
+from fusion.run.console import console
+from fusion.run.folder import config_of
+from fusion.training.crossvalidate import load_fold
+
+
+def predict(config: DictConfig) -> int:
+    """Apply every fold of a run to another cohort and average; says what that cohort lacks."""
+    wanted = plain(config)
+    folder, out = Path(wanted["run"]), Path(wanted["out"])
+    values = config_of(folder)
+    folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
+    if not folds:
+        raise ValueError(f"{folder} holds no fitted fold (fold_*/model.safetensors)")
+    recipe = build_recipe(values)
+    cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
+    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    if all(table is None for table in tables.values()):
+        raise ValueError(f"{cohort.folder} has no sample of any modality of the run: {', '.join(tables)}")
+    frames = []
+    missing: dict[str, set[str]] = {name: set() for name in tables}
+    for place in folds:
+        fitted = load_fold(place, recipe)
+        for name, modality in fitted.modalities.items():
+            if tables[name] is not None:
+                missing[name].update(modality.missing_features(tables[name]))
+        frames.append(fitted.predict(cohort, tables, cohort.patient_ids, recipe.times))
+    for name, features in missing.items():
+        if tables[name] is None:
+            console.print(f"modality {name}: no sample in this cohort; predicted without it")
+        elif features:
+            shown = f"{', '.join(sorted(features)[:5])}{', ...' if len(features) > 5 else ''}"
+            console.print(f"modality {name}: {len(features)} features not in this cohort, left neutral: {shown}")
+    rows = _averaged(frames)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(out, index=False)
+    console.print(f"wrote {out}: {cohort.num_patients} patients, {len(folds)} folds of {values['members']} models")
+    return 0
+
+
+def _averaged(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean risk, curve and probability over folds, whose models saw different patients; risk group by majority."""
+    first = frames[0].copy()
+    for column in first:
+        if column == "risk_group":
+            first[column] = pd.concat([frame[column] for frame in frames], axis=1).median(axis=1).round()
+        elif column == "risk" or column.startswith(("survival_", "prob_")):
+            first[column] = pd.concat([frame[column] for frame in frames], axis=1).mean(axis=1)
+    return first

@@ -1,0 +1,120 @@
+"""`train`: cross-validate, score and report into a run folder that can be taken up again."""
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from fusion.build import build, build_baselines, build_recipe, fitting_config, plain
+from fusion.data.cohort import Cohort
+from fusion.data.qc import summarise_cohort
+from fusion.data.splits import split_hash, write_splits
+from fusion.metrics import subgroup_table
+from fusion.report import build_report
+from fusion.run.cohorts import open_cohort
+from fusion.run.console import console
+from fusion.run.folder import config_of, print_scores, score_folder
+from fusion.training.callbacks import FoldProgress
+from fusion.training.checkpoint import write_json
+from fusion.training.crossvalidate import cross_validate
+from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
+
+
+def train(config: DictConfig) -> int:
+    """Cross-validate, score and report into the run folder."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    overrides = list(hydra.overrides.task)
+    values = _resumed(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
+    watch = Stopwatch()
+    with watch.stage("cohort"):
+        cohort = open_cohort(values["data"])
+        values = fitting_config(values, cohort, console.print)
+        splits = build(values["split"])(cohort)
+        manifest = _manifest(values, cohort, splits)
+        if (folder / "config.json").exists():
+            _check_same_run(folder, values, manifest)
+        write_json(folder / "manifest.json", manifest)
+        write_json(folder / "config.json", values)
+        write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
+        write_splits(splits, folder / "splits.csv")
+        subgroup_table(cohort.patients).to_csv(folder / "subgroups.csv", index=False)
+    console.print(
+        f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
+        f"{len(splits)} folds of {values['members']} models"
+    )
+    with watch.stage("fit"):
+        max_epochs = values["trainer"]["lightning"]["max_epochs"]
+        bar = FoldProgress(num_folds=len(splits), max_epochs=max_epochs) if values["trainer"]["progress"] else None
+        with bar or nullcontext():
+            tables = cross_validate(cohort, splits, folder, build_recipe(values), build_baselines(values), bar)
+    for name, table in zip(("predictions", "baselines"), tables, strict=True):
+        if not table.empty:
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+    with watch.stage("score"):
+        metrics = score_folder(folder, values["evaluation"])
+    manifest = {**manifest, "peak_memory_gb": peak_memory_gb(), "wall_seconds": watch.seconds}
+    write_json(folder / "manifest.json", manifest)
+    if values["evaluation"]["report"]:
+        with watch.stage("report"):
+            build_report(folder)
+        write_json(folder / "manifest.json", manifest)
+    print_scores(metrics, values["name"])
+    console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
+    return 0
+
+
+def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
+    """The config of an earlier run, which the overrides given now may repeat but not change."""
+    values = config_of(folder)
+    before = values["overrides"]
+    new = [word for word in overrides if not word.startswith(("resume=", "debug=")) and word not in before]
+    if new:
+        raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
+    hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
+    OmegaConf.save(
+        OmegaConf.create({key: value for key, value in values.items() if key != "overrides"}),
+        hydra_folder / "config.yaml",
+    )
+    OmegaConf.save(OmegaConf.create(before), hydra_folder / "overrides.yaml")
+    return values
+
+
+def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
+    before = config_of(folder)
+    changed = [key for key in values if key not in ("overrides", "resume", "debug") and before.get(key) != values[key]]
+    if changed:
+        raise ValueError(f"{folder} holds a run with another config ({', '.join(changed)}); choose another folder")
+    first = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    changed = [key for key in ("inputs", "split_sha256") if first[key] != manifest[key]]
+    if changed:
+        raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
+
+
+def _manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> dict[str, Any]:
+    truth = cohort.folder / "truth" / "manifest.json"
+    oracle = json.loads(truth.read_text(encoding="utf-8")).get("oracle") if truth.exists() else None
+    return {
+        "name": values["name"],
+        "experiment": values["name"],
+        "git": git_state(Path(__file__).parent),
+        **machine_facts(),
+        "seed": values["seed"],
+        "inputs": hash_inputs(cohort.folder),
+        "split_sha256": split_hash(splits),
+        "survival_times": values["evaluation"]["times"],
+        "horizons": values["evaluation"]["horizons"],
+        "landmarks": values["evaluation"]["landmarks"],
+        "tasks": list(values["tasks"]),
+        "modalities": list(values["modalities"]),
+        "cohort": {"name": cohort.name, "path": cohort.folder.name, "patients": cohort.num_patients},
+        "folds": len({split.fold for split in splits}),
+        "repeats": len({split.repeat for split in splits}),
+        "members": values["members"],
+        **({"oracle": oracle} if oracle else {}),
+    }
