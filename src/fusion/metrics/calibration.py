@@ -65,6 +65,16 @@ def calibration_distance(probability: Floats, case: Floats, control: Floats, lin
     return float(distance.mean()), float(e50), float(e90)
 
 
+def integrated_calibration_index(
+    probability: Floats, case: Floats, control: Floats, weights: Floats, link: Link
+) -> Floats:
+    """ICI under every weighting, "W", for paired differences; the knots are those of the sample itself."""
+    x = transform(link, probability)
+    design = _spline(x, np.quantile(x, [0.1, 0.5, 0.9]))
+    observed = inverse(link, fit(design, case, control, weights, link) @ design.T)
+    return ratio((weights * np.abs(observed - probability)).sum(axis=1), weights.sum(axis=1))
+
+
 def _smooth(at: Floats, x: Floats, case: Floats, control: Floats, link: Link) -> Floats:
     """Recalibrated probability at transformed predictions `at`, "n"; NaN where one class is absent."""
     knots = np.quantile(x, [0.1, 0.5, 0.9])
