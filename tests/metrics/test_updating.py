@@ -79,7 +79,7 @@ def test_what_was_wrong_gets_better_on_other_patients(task: str) -> None:
     scores = score_update(table(rest), table(after), horizons=HORIZONS, landmarks=(42.0,), resamples=100)
     for level in (scores["task"][task]["model"], scores["task"][task]["landmark"]["42"]):
         before, now = level["fusion"], level["fusion_recalibrated"]
-        assert abs(now["calibration_slope"]["value"] - 1) < 0.25 < abs(before["calibration_slope"]["value"] - 1)
+        assert abs(now["calibration_slope"]["value"] - 1) < 0.2 < abs(before["calibration_slope"]["value"] - 1)
         rank = "c_index" if task == "os" else "auroc"
         assert now[rank] == before[rank], "the order of patients stays"
     gain = scores["task"][task]["compare"]["fusion_recalibrated - fusion"]
