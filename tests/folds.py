@@ -11,7 +11,7 @@ from fusion.build import build_recipe
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.splits import Split, StratifiedKFold
-from fusion.training.crossvalidate import FittedFold, Recipe, fit_fold
+from fusion.training.fold import FittedFold, Recipe, fit_fold
 
 FEW = ("modality=[clinical,plasma]", "task=[os,response]")
 

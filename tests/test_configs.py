@@ -11,13 +11,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tiny import write_tiny_cohort
 
-from fusion.build import build_recipe, fitting_config
+from fusion.build import build_recipe, build_search, fitting_config
 from fusion.cli import CONFIGS
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
-from fusion.training.crossvalidate import FittedFold, fit_fold
+from fusion.training.fold import FittedFold, fit_fold
 
 EPOCH = [*FAST, "members=1", "trainer.lightning.max_epochs=1"]
 #: Any modality and its encoder go with any of the others; these few keep the step short.
@@ -120,6 +120,15 @@ def test_baselines(option: str):
     assert all(instantiate(node).name == name for name, node in models.items())
 
 
+@pytest.mark.parametrize("option", options("tuning"))
+def test_tuning(option: str):
+    search = build_search(composed(f"tuning={option}"))
+    assert (search is None) == (option == "none")
+    if search:
+        halved = {name: value for name, value in search.start.items() if isinstance(value, float)}
+        search.make_recipe({name: value / 2 for name, value in halved.items()})
+
+
 @pytest.mark.parametrize("option", options("data"))
 def test_data(option: str):
     data = composed(f"data={option}", "data.path=DIR")["data"]
@@ -151,7 +160,7 @@ def test_experiment(option: str, cohort: Cohort):
 
 def test_no_group_is_left_out():
     tested = {"modality", "encoder", "loss", "fusion", "temporal", "optimizer", "trainer", "logger", "task", "split"}
-    tested |= {"baselines", "data", "launcher", "experiment"}
+    tested |= {"baselines", "data", "launcher", "experiment", "tuning"}
     assert {path.name for path in (ROOT / "configs").iterdir() if path.is_dir()} == tested
 
 

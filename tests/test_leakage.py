@@ -22,7 +22,7 @@ from fusion.data.splits import Split
 from fusion.data.targets import visit_responses
 from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import fit_baselines
-from fusion.training.crossvalidate import Recipe
+from fusion.training.fold import Recipe
 
 ALL = "modality=[clinical,variants,expression,methylation,plasma_methylation,histology,plasma,labs]"
 

@@ -1,5 +1,7 @@
 """From config to objects: what the nodes of a resolved config make. Commands are in `fusion.run`."""
 
+import copy
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from fusion.data.dataset import RESPONSE
 from fusion.data.modalities.base import Modality
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines, fit_baselines
-from fusion.training.crossvalidate import Recipe
+from fusion.training.fold import Recipe
 from fusion.training.loggers import EpochTable
+from fusion.training.tuning import Search, Settings, check_start, chosen_settings
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -57,6 +60,43 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         seed=config["seed"],
         times=tuple(float(time) for time in config["evaluation"]["times"]),
     )
+
+
+def build_search(config: Mapping[str, Any]) -> Search | None:
+    """The nested search of the config; None if it asks for none."""
+    tuning = config.get("tuning") or {}
+    if not tuning:
+        return None
+    start = {name: _setting(config, name) for name in tuning["space"]}
+    check_start(tuning["space"], start)
+    return Search(
+        make_recipe=lambda settings: build_recipe(with_settings(config, settings)),
+        space=tuning["space"],
+        start=start,
+        trials=tuning["trials"],
+    )
+
+
+def fold_recipe(config: Mapping[str, Any], folder: Path) -> Recipe:
+    """The recipe by which a fold was fitted: the config with the settings that were chosen in it."""
+    return build_recipe(with_settings(config, chosen_settings(folder)))
+
+
+def with_settings(config: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """A copy of a config with other values at dotted places, `optimizer.lr`."""
+    changed = copy.deepcopy(dict(config))
+    for name, value in settings.items():
+        _setting(config, name)
+        *path, last = name.split(".")
+        functools.reduce(lambda node, key: node[key], path, changed)[last] = value
+    return changed
+
+
+def _setting(config: Mapping[str, Any], name: str) -> Any:
+    try:
+        return functools.reduce(lambda node, key: node[key], name.split("."), config)
+    except (KeyError, TypeError):
+        raise ValueError(f"tuning.space: the config has no {name}; name a value that --cfg job shows") from None
 
 
 def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:

@@ -12,7 +12,7 @@ from folds import fit, predicted, recipe_for
 from safetensors.torch import load_file
 
 from fusion.data.cohort import Cohort
-from fusion.training.crossvalidate import load_fold
+from fusion.training.fold import load_fold
 
 
 class Stop(pl.Callback):

@@ -66,17 +66,25 @@ class Splitter(ABC):
         shuffle = {p: hashlib.sha256(f"{self.seed}/{salt}/{p}".encode()).hexdigest() for p in patients}
         return sorted(shuffle, key=lambda patient: (strata[patient], shuffle[patient]))
 
+    def everyone(self, cohort: Cohort) -> Split:
+        """All patients and nobody held out: for the final model, which is used on new patients and never scored."""
+        return self._parts(cohort, 0, 0, set(), salt="final")
+
     def _split(self, cohort: Cohort, repeat: int, fold: int, test: Iterable[str]) -> Split:
-        held_out = set(test)
-        rest = [patient for patient in cohort.patient_ids if patient not in held_out]
-        val = set(_every_nth(self._ordered(cohort, rest, f"val/{repeat}/{fold}"), self.val_fraction))
-        train = sorted(set(rest) - val)
-        if not held_out or not train:
+        split = self._parts(cohort, repeat, fold, set(test), salt=f"val/{repeat}/{fold}")
+        if not split.test or not split.train:
             raise ValueError(
-                f"repeat {repeat}, fold {fold} has {len(train)} training, {len(val)} validation and {len(held_out)} "
-                f"test patients of {cohort.num_patients}: lower `val_fraction`, or choose another way to split"
+                f"repeat {repeat}, fold {fold} has {len(split.train)} training, {len(split.val)} validation and "
+                f"{len(split.test)} test patients of {cohort.num_patients}: lower `val_fraction`, or choose another "
+                "way to split"
             )
-        return Split(repeat=repeat, fold=fold, train=tuple(train), val=tuple(sorted(val)), test=tuple(sorted(held_out)))
+        return split
+
+    def _parts(self, cohort: Cohort, repeat: int, fold: int, test: set[str], salt: str) -> Split:
+        rest = [patient for patient in cohort.patient_ids if patient not in test]
+        val = set(_every_nth(self._ordered(cohort, rest, salt), self.val_fraction))
+        train = tuple(sorted(set(rest) - val))
+        return Split(repeat=repeat, fold=fold, train=train, val=tuple(sorted(val)), test=tuple(sorted(test)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +108,25 @@ class StratifiedKFold(Splitter):
             ordered = self._ordered(cohort, cohort.patient_ids, f"fold/{repeat}")
             splits += [self._split(cohort, repeat, fold, ordered[fold :: self.folds]) for fold in range(self.folds)]
         return splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subsampling(Splitter):
+    """Bootstrap for the .632+ estimator: every repeat trains on .632 of the patients and tests on the others.
+
+    The share is that of distinct patients in a bootstrap sample. They are drawn without replacement: a patient drawn
+    twice would stand on both sides of the inner folds, and copies make any tuning choose too complex a model (Binder
+    & Schumacher, Stat Appl Genet Mol Biol 2008).
+    """
+
+    repeats: int = 25
+    test_fraction: float = 0.368
+
+    def __call__(self, cohort: Cohort) -> list[Split]:
+        """Return `repeats` splits, each the only fold of its repeat."""
+        fraction = _checked_fraction(self.test_fraction)
+        orders = [self._ordered(cohort, cohort.patient_ids, f"subsample/{repeat}") for repeat in range(self.repeats)]
+        return [self._split(cohort, repeat, 0, _every_nth(order, fraction)) for repeat, order in enumerate(orders)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,6 +79,22 @@ def conditional_survival(survival: Floats, times: Floats, elapsed: Floats, after
     return np.where(now > 0, np.clip(then / np.where(now > 0, now, 1.0), 0.0, 1.0), np.where(np.isnan(then), then, 0.0))
 
 
+def one_visit_earlier(table: ModelTable) -> ModelTable:
+    """The same predictions, each offered only from the patient's next visit on: what the last visit added is missing.
+
+    The day from which a prediction may be used is in the column `offered`; a patient's last prediction is never.
+    """
+    rows = table.predictions.sort_values(["task", "repeat", "fold", "patient_id", "visit"])
+    offered = rows.groupby(["task", "repeat", "fold", "patient_id"])["day"].shift(-1)
+    return ModelTable(rows.assign(offered=offered)[offered.notna()], table.splits)
+
+
+def last_by(rows: pd.DataFrame, landmark: float) -> pd.DataFrame:
+    """The last prediction of each repeat and patient that may be used on a day."""
+    known = rows[rows["offered" if "offered" in rows else "day"] <= landmark].sort_values(["day", "visit"])
+    return known.groupby(["repeat", "fold", "patient_id"]).tail(1)
+
+
 def rows_at(rows: pd.DataFrame, landmark: float | None) -> pd.DataFrame:
     """Predictions to score at a landmark (None: at the baseline visit), one per repeat and patient.
 
@@ -87,8 +103,7 @@ def rows_at(rows: pd.DataFrame, landmark: float | None) -> pd.DataFrame:
     if landmark is None:
         first = rows[(rows["visit"] == 0) & rows["at_risk"].astype(bool)]
         return first.assign(elapsed=0.0, residual=first["duration"].round(DECIMALS))
-    known = rows[(rows["day"] <= landmark) & rows["at_risk"].astype(bool)]
-    last = known.sort_values(["day", "visit"]).groupby(["repeat", "fold", "patient_id"]).tail(1)
+    last = last_by(rows[rows["at_risk"].astype(bool)], landmark)
     residual = (last["day"] + last["duration"]).round(DECIMALS) - landmark
     last = last.assign(elapsed=landmark - last["day"], residual=residual)
     return last[last["residual"] > 0]
@@ -173,11 +188,7 @@ def held_out_response(
     """
     rows = rows.assign(patient_id=rows["patient_id"].astype(str))
     labels = rows[rows["at_risk"].astype(bool)].drop_duplicates("patient_id").set_index("patient_id")["label"] == 1
-    if landmark is None:
-        last = rows[rows["visit"] == 0]
-    else:
-        known = rows[rows["day"] <= landmark].sort_values(["day", "visit"])
-        last = known.groupby(["repeat", "fold", "patient_id"]).tail(1)
+    last = rows[rows["visit"] == 0] if landmark is None else last_by(rows, landmark)
     chosen = last[last["at_risk"].astype(bool)]
     missing = chosen.loc[~np.isfinite(chosen["prob_responder"]), "patient_id"]
     if len(missing):

@@ -15,12 +15,14 @@ import pandas as pd
 
 from fusion.metrics.bootstrap import patient_weights
 from fusion.metrics.curves import score_curves
-from fusion.metrics.dynamic import ModelTable
-from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE, Json, Scored, Scorer
+from fusion.metrics.dynamic import ModelTable, one_visit_earlier
+from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE, FUSION_ONE_VISIT_EARLIER, Json, Scored, Scorer
 from fusion.metrics.subgroups import score_subgroups
 
 HORIZONS = (180.0, 365.0, 730.0)
 LANDMARKS = (42.0, 84.0)
+#: Our model held to less than was known, which is of interest for differences alone and is in no list of models.
+HELD_TO_LESS = (FUSION_ONE_VISIT_EARLIER, "fusion_without_new_")
 
 
 def _level(
@@ -30,12 +32,13 @@ def _level(
     task: str,
     landmark: float | None,
     only: Collection[str] | None,
+    reduced: Collection[str],
 ) -> tuple[Json, Json]:
     """Figures by model, and differences by pair, at one prediction time."""
     scored: dict[str, Scored] = {}
     for name, table in models.items():
-        # What was known at baseline is scored on the very patients of the landmark.
-        basis = scored[FUSION].patients if name == FUSION_AT_BASELINE and FUSION in scored else only
+        # What the model held to less predicts is scored on the very patients of the landmark.
+        basis = scored[FUSION].patients if name in reduced and FUSION in scored else only
         result = scorer.score(table, task, landmark, basis)
         if result is not None:
             scored[name] = result
@@ -56,6 +59,7 @@ def score_models(
     resamples: int = 1000,
     seed: int = 0,
     only: Collection[str] | None = None,
+    reduced: Collection[str] = (),
 ) -> Json:
     """Score models at the baseline visit and at landmarks, and compare the `pairs` of them.
 
@@ -69,6 +73,7 @@ def score_models(
         resamples: Bootstrap resamples of patients.
         seed: Of the bootstrap.
         only: Score these patients alone (a subgroup); what was fitted on training patients stays as it is.
+        reduced: Names of models that are `fusion` held to less than was known: scored at landmarks alone.
     """
     patients = sorted(
         {str(patient) for table in models.values() for patient in table.predictions["patient_id"].unique()}
@@ -78,14 +83,14 @@ def score_models(
         raise ValueError(f"horizons are days after the prediction, at least one, above zero; found {list(horizons)}")
     scorer = Scorer(tuple(patients), patient_weights(len(patients), resamples, seed), ordered)
     tasks = list(dict.fromkeys(str(task) for table in models.values() for task in table.predictions["task"].unique()))
-    at_visit = {name: table for name, table in models.items() if name != FUSION_AT_BASELINE}
+    at_visit = {name: table for name, table in models.items() if name not in reduced}
     result: Json = {}
     for task in tasks:
-        figures, compared = _level(scorer, at_visit, pairs, task, None, only)
+        figures, compared = _level(scorer, at_visit, pairs, task, None, only, reduced)
         result[task] = {"model": figures, "landmark": {}, "compare": compared}
         for landmark in landmarks:
             if any(_later_visit(table.predictions, task, float(landmark)) for table in models.values()):
-                figures, compared = _level(scorer, models, pairs, task, float(landmark), only)
+                figures, compared = _level(scorer, models, pairs, task, float(landmark), only, reduced)
                 result[task]["landmark"][f"{landmark:g}"] = {**figures, "compare": compared}
     settings = {"horizons": list(ordered), "landmarks": list(landmarks), "resamples": resamples, "seed": seed}
     return {"task": result, "settings": settings}
@@ -109,6 +114,7 @@ def score_run(
     seed: int = 0,
     only: Collection[str] | None = None,
     subgroups: pd.DataFrame | None = None,
+    held_back: pd.DataFrame | None = None,
 ) -> Json:
     """Score a run and its baselines: the content of `metrics.json`.
 
@@ -120,20 +126,36 @@ def score_run(
         baselines: `baselines.parquet`, with its `model` column; None if there are none.
         splits: `splits.csv` of the run.
         horizons: See `score_models`, as all that follow.
-        landmarks: At each, also `fusion_at_baseline`: what the visits since baseline added is `fusion` minus that.
+        landmarks: At each, also `fusion_at_baseline` and `fusion_one_visit_earlier`: what the visits since baseline,
+            or the last one, added is `fusion` minus that.
         resamples: As there.
         seed: As there.
         only: As there.
         subgroups: `subgroups.csv` of the run: `patient_id` and covariates as text; None if there is none.
+        held_back: `held_back.parquet` of the run, with its `model` column; None if there is none.
     """
-    models = {FUSION: ModelTable(predictions, splits)}
+    ours = ModelTable(predictions, splits)
+    reduced: dict[str, ModelTable] = {}
     if (predictions["visit"] > 0).any():
-        models[FUSION_AT_BASELINE] = ModelTable(predictions[predictions["visit"] == 0], splits)
+        reduced[FUSION_AT_BASELINE] = ModelTable(predictions[predictions["visit"] == 0], splits)
+        reduced[FUSION_ONE_VISIT_EARLIER] = one_visit_earlier(ours)
+    if held_back is not None:
+        first = predictions[predictions["visit"] == 0]  # nothing is held back there
+        for name, rows in held_back.groupby("model", sort=False):
+            reduced[str(name)] = ModelTable(pd.concat([first, rows], ignore_index=True), splits)
+    models = {FUSION: ours, **reduced}
     if baselines is not None:
         models.update({str(name): ModelTable(rows, splits) for name, rows in baselines.groupby("model", sort=False)})
     pairs = [(FUSION, name) for name in models if name != FUSION]
     result = score_models(
-        models, pairs, horizons=horizons, landmarks=landmarks, resamples=resamples, seed=seed, only=only
+        models,
+        pairs,
+        horizons=horizons,
+        landmarks=landmarks,
+        resamples=resamples,
+        seed=seed,
+        only=only,
+        reduced=reduced,
     )
     if only is None:
         result["curves"] = score_curves(models, result["task"], horizons=horizons, resamples=resamples, seed=seed)
@@ -173,7 +195,7 @@ def summary_table(metrics: Json, landmark: float = 42.0) -> list[dict[str, str]]
     for task, scores in metrics["task"].items():
         levels = {"baseline": scores["model"], f"day {landmark:g}": scores["landmark"].get(f"{landmark:g}", {})}
         models = dict.fromkeys(name for figures in levels.values() for name in figures if name != "compare")
-        for model in models:
+        for model in (name for name in models if not name.startswith(HELD_TO_LESS)):
             shown = {level: figures[model] for level, figures in levels.items() if model in figures}
             name = "auroc" if "auroc" in next(iter(shown.values())) else "c_index"
             score = f"{task} {'AUROC' if name == 'auroc' else 'C-index'}"

@@ -16,8 +16,8 @@ from fusion.metrics.dynamic import ModelTable, held_out, held_out_response
 from fusion.metrics.response import response_points, response_statistics, response_support
 from fusion.metrics.survival import last_followed, survival_points, survival_statistics, survival_support
 
-#: Our model, and the same model held to what it knew at the baseline visit, scored on the patients of a landmark.
-FUSION, FUSION_AT_BASELINE = "fusion", "fusion_at_baseline"
+#: Our model; and the same model held to what it knew at the baseline visit, or at the visit before the last one.
+FUSION, FUSION_AT_BASELINE, FUSION_ONE_VISIT_EARLIER = "fusion", "fusion_at_baseline", "fusion_one_visit_earlier"
 #: Differences of these between models say which is better; a difference of slopes does not.
 NOT_COMPARED = (
     *("calibration", "calibration_slope", "calibration_intercept", "observed_expected", "d_calibration"),

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 #: The name of our own model among the models of a run, and of what it predicts later from its baseline visit alone.
 FUSION, FUSION_AT_BASELINE = "fusion", "fusion_at_baseline"
+#: Our model held to its visit before the last, or to the first sample of an assay: what these added is a table apart.
+ONE_VISIT_EARLIER, WITHOUT_NEW = "fusion_one_visit_earlier", "fusion_without_new_"
+HELD_TO_LESS = (ONE_VISIT_EARLIER, WITHOUT_NEW)
 #: The task that is a class, not a time.
 RESPONSE = "response"
 
@@ -88,6 +91,7 @@ class Run:
         scored = self.scores.get(task, {})
         groups = [scored.get("model", {}), *scored.get("landmark", {}).values()]
         names = dict.fromkeys(name for group in groups for name in group if name != "compare")
+        names = [name for name in names if not name.startswith(HELD_TO_LESS)]
         return tuple(sorted(names, key=lambda name: (name != FUSION, name != FUSION_AT_BASELINE)))
 
     def baseline_models(self, task: str) -> tuple[str, ...]:

@@ -1,16 +1,18 @@
 """`evaluate`: score runs again, pool the jobs of a sweep, compare runs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run
 from fusion.run.audit import audit_runs
 from fusion.run.console import console
 from fusion.run.external import evaluate_external
-from fusion.run.folder import config_of, print_scores, read_run
+from fusion.run.folder import RunTables, config_of, print_scores, read_run
 from fusion.training.checkpoint import write_json
 
 
@@ -36,10 +38,13 @@ def evaluate(config: DictConfig) -> int:
             "resamples": config.resamples,
         }
         pooled[label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
-        plain_tables = [ModelTable(t.baselines, t.splits) for t in tables if t.baselines is not None]
-        plain_models = pool_runs(plain_tables).predictions if len(plain_tables) == len(tables) else None
         result[label] = score_run(
-            pooled[label].predictions, plain_models, pooled[label].splits, subgroups=tables[0].subgroups, **settings
+            pooled[label].predictions,
+            _pooled([t.baselines for t in tables], tables),
+            pooled[label].splits,
+            held_back=_pooled([t.held_back for t in tables], tables),
+            subgroups=tables[0].subgroups,
+            **settings,
         )
         print_scores(result[label], f"{label}: {len(same)} run{'s' * (len(same) > 1)}")
     comparison = compare_runs(pooled, **settings) if len(pooled) > 1 else None
@@ -49,6 +54,12 @@ def evaluate(config: DictConfig) -> int:
         write_json(Path(config.out), {"runs": result, "compare": comparison})
         console.print(f"wrote {config.out}")
     return 0
+
+
+def _pooled(rows: Sequence[pd.DataFrame | None], tables: Sequence[RunTables]) -> pd.DataFrame | None:
+    """A further table of several runs as one; None unless every run has it."""
+    present = [ModelTable(each, table.splits) for each, table in zip(rows, tables, strict=True) if each is not None]
+    return pool_runs(present).predictions if len(present) == len(tables) else None
 
 
 def _jobs(folder: Path) -> list[Path]:

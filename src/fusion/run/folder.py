@@ -34,16 +34,22 @@ class RunTables:
     baselines: pd.DataFrame | None
     splits: pd.DataFrame
     subgroups: pd.DataFrame | None
+    held_back: pd.DataFrame | None
 
 
 def read_run(folder: Path) -> RunTables:
     """Read the tables of a finished run."""
     if not (folder / "predictions.parquet").exists():
         raise ValueError(f"{folder} is no finished run (no predictions.parquet); give run folders as runs=[A,B]")
-    baselines, subgroups = folder / "baselines.parquet", folder / "subgroups.csv"
+
+    def optional(name: str) -> pd.DataFrame | None:
+        return pd.read_parquet(folder / name) if (folder / name).exists() else None
+
+    subgroups = folder / "subgroups.csv"
     return RunTables(
         predictions=pd.read_parquet(folder / "predictions.parquet"),
-        baselines=pd.read_parquet(baselines) if baselines.exists() else None,
+        baselines=optional("baselines.parquet"),
+        held_back=optional("held_back.parquet"),
         splits=pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
         subgroups=pd.read_csv(subgroups, dtype=str, keep_default_na=False) if subgroups.exists() else None,
     )

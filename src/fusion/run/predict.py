@@ -5,22 +5,20 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from fusion.build import build_recipe, plain
+from fusion.build import build_recipe, fold_recipe, plain
 from fusion.data.dataset import load_assays
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
-from fusion.training.crossvalidate import load_fold
+from fusion.training.fold import load_fold
 
 
 def predict(config: DictConfig) -> int:
-    """Apply every fold of a run to another cohort and average; says what that cohort lacks."""
+    """Apply the final model of a run, or the mean of its folds, to another cohort; says what that cohort lacks."""
     wanted = plain(config)
     folder, out = Path(wanted["run"]), Path(wanted["out"])
     values = config_of(folder)
-    folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
-    if not folds:
-        raise ValueError(f"{folder} holds no fitted fold (fold_*/model.safetensors)")
+    places = _fitted_models(folder, of_folds=wanted["folds"])
     recipe = build_recipe(values)
     cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
     tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
@@ -28,8 +26,8 @@ def predict(config: DictConfig) -> int:
         raise ValueError(f"{cohort.folder} has no sample of any modality of the run: {', '.join(tables)}")
     frames = []
     missing: dict[str, set[str]] = {name: set() for name in tables}
-    for place in folds:
-        fitted = load_fold(place, recipe)
+    for place in places:
+        fitted = load_fold(place, fold_recipe(values, place))
         for name, modality in fitted.modalities.items():
             if tables[name] is not None:
                 missing[name].update(modality.missing_features(tables[name]))
@@ -43,8 +41,20 @@ def predict(config: DictConfig) -> int:
     rows = _averaged(frames)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(out, index=False)
-    console.print(f"wrote {out}: {cohort.num_patients} patients, {len(folds)} folds of {values['members']} models")
+    which = f"{len(places)} folds" if len(places) > 1 else places[0].name
+    console.print(f"wrote {out}: {cohort.num_patients} patients, {which} of {values['members']} models")
     return 0
+
+
+def _fitted_models(folder: Path, *, of_folds: bool) -> list[Path]:
+    """The final model, or every fold where that was asked for or there is no final model."""
+    final = folder / "final_model"
+    if not of_folds and (final / "model.safetensors").is_file():
+        return [final]
+    folds = sorted(path.parent for path in folder.glob("fold_*/model.safetensors"))
+    if not folds:
+        raise ValueError(f"{folder} holds no fitted model (final_model/ or fold_*/model.safetensors)")
+    return folds
 
 
 def _averaged(frames: list[pd.DataFrame]) -> pd.DataFrame:

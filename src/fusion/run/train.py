@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from fusion.build import build, build_baselines, build_recipe, fitting_config, plain
+from fusion.build import build, build_baselines, build_recipe, build_search, fitting_config, plain
 from fusion.data.cohort import Cohort
 from fusion.data.qc import summarise_cohort
 from fusion.data.splits import split_hash, write_splits
@@ -18,9 +18,9 @@ from fusion.report import build_report
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of, print_scores, score_folder
-from fusion.training.callbacks import FoldProgress
+from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
-from fusion.training.crossvalidate import cross_validate
+from fusion.training.crossvalidate import TABLES, cross_validate, fit_final_model
 from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
 
 
@@ -34,7 +34,8 @@ def train(config: DictConfig) -> int:
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
         values = fitting_config(values, cohort, console.print)
-        splits = build(values["split"])(cohort)
+        splitter = build(values["split"])
+        splits = splitter(cohort)
         manifest = _manifest(values, cohort, splits)
         if (folder / "config.json").exists():
             _check_same_run(folder, values, manifest)
@@ -47,12 +48,22 @@ def train(config: DictConfig) -> int:
         f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
         f"{len(splits)} folds of {values['members']} models"
     )
-    with watch.stage("fit"):
-        max_epochs = values["trainer"]["lightning"]["max_epochs"]
-        bar = FoldProgress(num_folds=len(splits), max_epochs=max_epochs) if values["trainer"]["progress"] else None
-        with bar or nullcontext():
-            tables = cross_validate(cohort, splits, folder, build_recipe(values), build_baselines(values), bar)
-    for name, table in zip(("predictions", "baselines"), tables, strict=True):
+    recipe, search = build_recipe(values), build_search(values)
+    bar = _progress(values, len(splits)) if values["trainer"]["progress"] else None
+    with bar or nullcontext():
+        plain_models = build_baselines(values)
+        with watch.stage("fit"):
+            tables = cross_validate(
+                cohort, splits, folder, recipe, fit_baselines=plain_models, search=search, progress=bar
+            )
+        if values["final_model"]:
+            with watch.stage("final model"):
+                everyone, place = splitter.everyone(cohort), folder / "final_model"
+                fit_final_model(
+                    cohort, everyone, place, recipe, fit_baselines=plain_models, search=search, progress=bar
+                )
+    for name in TABLES:
+        table = getattr(tables, name)
         if not table.empty:
             table.to_parquet(folder / f"{name}.parquet", index=False)
     with watch.stage("score"):
@@ -66,6 +77,13 @@ def train(config: DictConfig) -> int:
     print_scores(metrics, values["name"])
     console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
     return 0
+
+
+def _progress(values: Mapping[str, Any], num_folds: int) -> FitProgress:
+    """The bar over every fit of the run."""
+    fits = num_folds + bool(values["final_model"])
+    trials = (values.get("tuning") or {}).get("trials", 1)
+    return FitProgress(num_fits=fits * trials, max_epochs=values["trainer"]["lightning"]["max_epochs"])
 
 
 def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:

@@ -87,18 +87,18 @@ class Saved(ModelCheckpoint):
         super().load_state_dict({**state_dict, **here})
 
 
-class FoldProgress(pl.Callback):
-    """One bar over all folds; a fold that stops early moves the bar to its end.
+class FitProgress(pl.Callback):
+    """One bar over all fits of a run; one that stops early moves the bar to its end.
 
     Args:
-        num_folds: Folds to be fitted.
-        max_epochs: Epochs of a fold at most.
+        num_fits: Ensembles to be fitted: folds, times the trials of a search.
+        max_epochs: Epochs of a fit at most.
     """
 
-    def __init__(self, *, num_folds: int, max_epochs: int) -> None:
-        self.num_folds = num_folds
+    def __init__(self, *, num_fits: int, max_epochs: int) -> None:
+        self.num_fits = num_fits
         self.max_epochs = max_epochs
-        self.fold = 0
+        self.fits = 0
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -106,9 +106,9 @@ class FoldProgress(pl.Callback):
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self.task = self.bar.add_task("fitting", total=num_folds * max_epochs)
+        self.task = self.bar.add_task("fitting", total=num_fits * max_epochs)
 
-    def __enter__(self) -> "FoldProgress":
+    def __enter__(self) -> "FitProgress":
         self.bar.start()
         return self
 
@@ -117,13 +117,13 @@ class FoldProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         losses = [f"{key} {float(trainer.callback_metrics[key]):.3f}" for key in self._keys(trainer)]
-        text = f"fold {self.fold + 1}/{self.num_folds} epoch {trainer.current_epoch + 1} " + " ".join(losses)
-        self.bar.update(self.task, description=text, completed=self.fold * self.max_epochs + trainer.current_epoch + 1)
+        text = f"fit {self.fits + 1}/{self.num_fits} epoch {trainer.current_epoch + 1} " + " ".join(losses)
+        self.bar.update(self.task, description=text, completed=self.fits * self.max_epochs + trainer.current_epoch + 1)
 
-    def fold_done(self) -> None:
-        """Move on to the next fold, also when this one was found finished."""
-        self.fold += 1
-        self.bar.update(self.task, completed=self.fold * self.max_epochs)
+    def fit_done(self, fits: int = 1) -> None:
+        """Move on to the next fit, also when this one was found finished."""
+        self.fits += fits
+        self.bar.update(self.task, completed=self.fits * self.max_epochs)
 
     @staticmethod
     def _keys(trainer: pl.Trainer) -> list[str]:

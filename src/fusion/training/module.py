@@ -53,6 +53,11 @@ class EnsembleModule(pl.LightningModule):
         """Inner fold of the patients of a batch."""
         return torch.tensor([self.inner_fold[patient] for patient in batch.patient_ids], device=batch.day.device)
 
+    @property
+    def inner_loss(self) -> float:
+        """The best loss so far on the patients that members leave out, each task at its own epoch."""
+        return float(self.ensemble.total(dict(zip(self.ensemble.losses, self.best, strict=True))))
+
     def training_step(self, batch: PatientBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.ensemble.training_loss(self.learners, batch, self.inner_folds(batch))
         mean = loss.detach() / len(self.learners)
@@ -76,8 +81,7 @@ class EnsembleModule(pl.LightningModule):
             if loss < self.best[index]:
                 self.best[index] = loss
                 self.ensemble.members_of(task).load_state_dict(self.averages.state_dict())
-        best = self.ensemble.total(dict(zip(losses, self.best, strict=True)))
-        scores = {"val/loss": self.ensemble.total(losses), "val/best": best}
+        scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
         scores |= {f"val/{task}": loss for task, loss in losses.items()}
         self.log_dict(scores, on_step=False, on_epoch=True, batch_size=batch.num_patients)
 

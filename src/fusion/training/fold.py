@@ -1,0 +1,207 @@
+"""Fit the model of one fold, or take a fitted one up from disk."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from fusion.data.cohort import Cohort
+from fusion.data.dataset import Assay, fit_assays, pack_cohort, select_patients
+from fusion.data.modalities.base import Modality
+from fusion.data.splits import Split
+from fusion.models.patient_model import PatientModel
+from fusion.training.callbacks import EpochOrder, Patience, Saved, SeededSteps
+from fusion.training.checkpoint import (
+    load_ensemble,
+    load_preprocessing,
+    save_ensemble,
+    save_preprocessing,
+)
+from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds
+from fusion.training.module import EnsembleModule
+from fusion.training.predictions import prediction_frame
+from fusion.types import Outcome, PatientBatch, SurvivalPrediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to make and train the model of a fold: everything that the config says, as objects.
+
+    Attributes:
+        make_modalities: Fresh, unfitted modalities by name.
+        make_member: A fresh model, given the fitted modalities and the outputs of each task.
+        make_losses: Fresh losses by task.
+        task_weights: Weight of each task.
+        optimizer: Builds the optimizer from parameters.
+        make_trainer: Builds a Trainer, given `default_root_dir`, `callbacks` and `logger`.
+        make_logger: Builds the logger of a fold from its folder.
+        num_members: Members of the ensemble.
+        batch_size: Patients of a step; None for all at once.
+        patience: Validation rounds without progress before training stops.
+        seed: Seed of the run.
+        times: Days after a visit at which survival is written down.
+    """
+
+    make_modalities: Callable[[], dict[str, Modality]]
+    make_member: Callable[[Mapping[str, Modality], Mapping[str, int]], PatientModel]
+    make_losses: Callable[[], dict[str, Loss]]
+    task_weights: Mapping[str, float]
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    make_trainer: Callable[..., pl.Trainer]
+    make_logger: Callable[[Path], object]
+    num_members: int
+    batch_size: int | None
+    patience: int
+    seed: int
+    times: tuple[float, ...]
+
+    def make_ensemble(self, modalities: Mapping[str, Modality], seed: int) -> Ensemble:
+        """A fresh ensemble for fitted modalities."""
+        losses = self.make_losses()
+        outputs = {task: loss.num_outputs for task, loss in losses.items()}
+        return Ensemble(
+            make_member=lambda: self.make_member(modalities, outputs),
+            losses=losses,
+            task_weights=self.task_weights,
+            num_members=self.num_members,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """What predicts for one fold.
+
+    Attributes:
+        modalities: Its fitted modalities.
+        ensemble: Its ensemble.
+        cuts: Cuts of the risk groups by task.
+        inner_loss: Loss of the out-of-fold outputs at the chosen epochs, by which settings are compared.
+    """
+
+    modalities: Mapping[str, Modality]
+    ensemble: Ensemble
+    cuts: Mapping[str, Sequence[float]]
+    inner_loss: float
+
+    def predict(
+        self, cohort: Cohort, tables: Mapping[str, object], patient_ids: Sequence[str], times: Sequence[float]
+    ) -> pd.DataFrame:
+        """Rows of every task at every visit of these patients."""
+        assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
+        batch = pack_cohort(cohort, assays, patient_ids)
+        predictions = self.ensemble.predict(batch, torch.tensor(times, dtype=torch.float32))
+        return prediction_frame(cohort, batch, predictions, times, self.cuts)
+
+
+def load_fold(folder: Path, recipe: Recipe) -> FittedFold:
+    """Take a finished fold up from disk."""
+    modalities = recipe.make_modalities()
+    extra = load_preprocessing(folder, modalities)
+    ensemble = recipe.make_ensemble(modalities, seed=0)
+    load_ensemble(folder, ensemble)
+    return FittedFold(modalities=modalities, ensemble=ensemble, cuts=extra["cuts"], inner_loss=extra["inner_loss"])
+
+
+def fit_fold(
+    cohort: Cohort,
+    assays: Mapping[str, Assay],
+    split: Split,
+    folder: Path,
+    recipe: Recipe,
+    callbacks: Sequence[pl.Callback] = (),
+) -> FittedFold:
+    """Train on the training and validation part of a split; the test part is not looked at.
+
+    Leaves `model.safetensors`, `preprocessing.*`, `metrics.csv`, `best.ckpt` and `last.ckpt` in `folder`. If a
+    `last.ckpt` is there, training goes on from it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    patient_ids = tuple(sorted((*split.train, *split.val)))
+    fit_assays(cohort, assays, patient_ids)
+    modalities = {name: assay.modality for name, assay in assays.items()}
+    batch = pack_cohort(cohort, assays, patient_ids, tuple(recipe.task_weights))
+    inner_fold = _inner_folds(batch, split, recipe.num_members)
+
+    seed = int.from_bytes(hashlib.sha256(f"{recipe.seed}/{split.repeat}/{split.fold}".encode()).digest()[:4], "big")
+    pl.seed_everything(seed, verbose=False)
+    ensemble = recipe.make_ensemble(modalities, seed)
+    ensemble.prepare(batch)
+    module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
+    best, last = Saved(folder, "best", monitor="val/best"), Saved(folder, "last")  # in this order: last knows of best
+    mine = [best, last, Patience(recipe.patience), SeededSteps(seed)]
+    trainer = recipe.make_trainer(
+        default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
+    )
+    _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
+    inner = module.inner_folds(batch)
+    outputs = ensemble.to("cpu").calibrate(batch, inner)
+    cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)
+    save_preprocessing(folder, modalities, {"cuts": cuts, "inner_fold": inner_fold, "inner_loss": module.inner_loss})
+    save_ensemble(folder, ensemble)
+    return FittedFold(modalities=modalities, ensemble=ensemble.eval(), cuts=cuts, inner_loss=module.inner_loss)
+
+
+def _train(
+    trainer: pl.Trainer, module: EnsembleModule, batch: PatientBatch, batch_size: int | None, seed: int, last: Path
+) -> None:
+    """Train to the end, from the last checkpoint if there is one; Ctrl-C is a KeyboardInterrupt here too."""
+    whole: DataLoader[PatientBatch] = DataLoader([batch], batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
+    loader = whole
+    if batch_size is not None and batch_size < batch.num_patients:
+        order = EpochOrder(batch.num_patients, seed, trainer)
+        loader = DataLoader(
+            range(batch.num_patients),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            sampler=order,
+            generator=torch.Generator(),
+            collate_fn=lambda chosen: select_patients(batch, torch.tensor(chosen)),
+        )
+    try:
+        trainer.fit(
+            module,
+            train_dataloaders=loader,
+            val_dataloaders=whole,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    except SystemExit as stopped:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stopped  # Lightning turns Ctrl-C into exit code 1
+        raise
+
+
+def _inner_folds(batch: PatientBatch, split: Split, num_members: int) -> dict[str, int]:
+    """Inner fold by patient, balanced over the first task's events."""
+    target = next(iter(batch.targets.values()))
+    flag = target.event if hasattr(target, "event") else target.label
+    val = set(split.val)
+    inner = deal_inner_folds(
+        strata=[str(int(f)) for f in flag[:, 0]],
+        order=[hashlib.sha256(f"{split.repeat}/{split.fold}/{p}".encode()).hexdigest() for p in batch.patient_ids],
+        val=[patient in val for patient in batch.patient_ids],
+        num_members=num_members,
+    )
+    return dict(zip(batch.patient_ids, inner, strict=True))
+
+
+def _risk_cuts(
+    batch: PatientBatch, outputs: Mapping[str, torch.Tensor], ensemble: Ensemble, held_out: torch.Tensor
+) -> dict[str, list[float]]:
+    """Tertiles of the out-of-fold risk at baseline, per survival task; some patients no member left out."""
+    times = torch.zeros(1)
+    cuts = {}
+    for task, output in outputs.items():
+        target, prediction = batch.targets[task], ensemble.decode(task, output, times)
+        if isinstance(target, Outcome) and isinstance(prediction, SurvivalPrediction):
+            known = target.at_risk[:, 0] & held_out
+            risk = prediction.risk[:, 0][known if known.any() else held_out]
+            cuts[task] = [float(cut) for cut in np.quantile(risk.numpy(), [1 / 3, 2 / 3])]
+    return cuts
