@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from fusion.build import build, build_baselines, build_recipe, build_search, fitting_config, plain
 from fusion.data.cohort import Cohort
 from fusion.data.qc import summarise_cohort
+from fusion.data.shift import summarise_training
 from fusion.data.splits import split_hash, write_splits
 from fusion.metrics import subgroup_table
 from fusion.report import build_report
@@ -42,6 +43,8 @@ def train(config: DictConfig) -> int:
         write_json(folder / "manifest.json", manifest)
         write_json(folder / "config.json", values)
         write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
+        modalities = {name: build(node) for name, node in values["modalities"].items()}
+        write_json(folder / "training_summary.json", summarise_training(cohort, modalities))
         write_splits(splits, folder / "splits.csv")
         subgroup_table(cohort.patients).to_csv(folder / "subgroups.csv", index=False)
     console.print(
