@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fusion.report import methods, summary, tables
+from fusion.report.audit import audit_of
 from fusion.report.availability import availability
 from fusion.report.decision_figures import decision_plate
 from fusion.report.dynamic_figures import dynamic_plates
@@ -61,6 +62,7 @@ def render(run: Run) -> str:
         patients=summary.num_patients(run),
         what_was_done=summary.what_was_done(run),
         answer=summary.answer(run),
+        audit=audit_of(run),
         models=[(slug(model), model_name(model), model == FUSION) for model in models],
         about_baselines=[(model_name(m), ABOUT_MODELS.get(m, "a plain model")) for m in models if m in plain],
         scores=tables.score_table(run),

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Run:
         subgroups: `metrics.json` below `subgroups`: figures by task, covariate and level; empty where absent.
         corrected: `metrics.json` below `bootstrap_632`: figures by task and model; empty where absent.
         weights: Trained numbers of one network, or None where no model is in the folder.
+        audit: `audit.json`; empty where absent.
     """
 
     manifest: Mapping[str, Any]
@@ -61,6 +62,7 @@ class Run:
     subgroups: Mapping[str, Any]
     corrected: Mapping[str, Any]
     weights: int | None
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def simulated(self) -> bool:
@@ -201,6 +203,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         manifest=manifest,
         qc=_read_json(folder / "qc.json"),
+        audit=_read_json(folder / "audit.json"),
         scores=metrics.get("task", {}),
         predictions=pd.read_parquet(folder / "predictions.parquet"),
         baselines=_read_table(folder / "baselines.parquet"),
