@@ -28,10 +28,9 @@ def sentences(shift: Mapping[str, Any] | None) -> list[str]:
     differing = [row["name"] for row in _sorted(shift) if abs(row["difference"] or 0) > limit]
     named = ", ".join(differing[:MOST_NAMED]) + (", ..." if len(differing) > MOST_NAMED else "")
     covariates = counted(len(shift["covariates"]), "covariate")
-    lines = [
-        f"{len(differing)} of {covariates} {'differs' if len(differing) == 1 else 'differ'} by more than "
-        f"{digits(limit, 2)} sd from the training cohort{': ' + named if named else ''}."
-    ]
+    number = f"{len(differing)} of {covariates} {'differs' if len(differing) == 1 else 'differ'}"
+    found = number if differing else f"None of {covariates} differs"
+    lines = [f"{found} by more than {digits(limit, 2)} sd from the training cohort{': ' + named if named else ''}."]
     outside = shift["outside"]
     if outside["covariates"]:
         far = outside["patients"]["3+"]

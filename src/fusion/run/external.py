@@ -18,7 +18,9 @@ from fusion.data.splits import HoldOut
 from fusion.metrics import FUSION, ModelTable, score_run, subgroup_table
 from fusion.metrics.recalibration import MODES, Mode
 from fusion.metrics.updating import apply_task, fit_task, score_update
-from fusion.report.external import build_external_report, calibration_rows
+from fusion.report.external import build_external_report
+from fusion.report.external_recalibration import calibration_rows
+from fusion.report.words import digits
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of, print_scores
@@ -176,8 +178,10 @@ def _print_recalibration(recalibration: Json) -> None:
         f"recalibrated ({recalibration['fit']['mode']}) on {fitted} patients; before and after on the other {scored}:"
     )
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for column in ("at baseline", "before", "after", "difference (95 % interval)"):
+    for column in ("at baseline", "before", "after", "change of error (95 % interval)"):
         table.add_column(column, overflow="fold")
     for row in calibration_rows(recalibration):
-        table.add_row(f"{escape(row.task)} {row.figure}", row.before, row.after, row.difference)
+        if row.day is None:
+            before, after = (digits(each.value if each else None) for each in (row.before, row.after))
+            table.add_row(f"{escape(row.task)} {row.figure}", before, after, row.change_text)
     console.print(table)
