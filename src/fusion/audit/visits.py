@@ -47,7 +47,11 @@ def visits_tell_nothing(predictions: pd.DataFrame, metrics: Mapping[str, Any], l
     process = visit_process(predictions, tasks, landmarks)
     for each in process.associations if process is not None else ():
         if each.alarming:
-            faults.append(f"{each.task} at day {each.landmark:g}: {each.trait} go with the outcome (p = {each.p:.2g})")
+            more, fewer = (
+                ("more visits", "fewer visits") if each.trait == "visits" else ("a longer gap", "a shorter gap")
+            )
+            way = more if each.z > 0 else fewer
+            faults.append(f"{each.task} at day {each.landmark:g}: {way}, earlier events (p = {each.p:.2g})")
     return judged(
         rule,
         faults,

@@ -1,9 +1,11 @@
 """The audit section of the page: what the honesty checks found, those that failed first."""
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fusion.report.run_folder import Run
-from fusion.report.words import counted, listed
+from fusion.report.words import counted, listed, short_name
 
 #: In the order of the page, with the word that is printed.
 VERDICTS = {"fail": "failed", "warn": "care", "pass": "passed", "not applicable": "does not apply"}
@@ -42,7 +44,8 @@ def audit_of(run: Run) -> Audit | None:
         verdict = found["verdict"]
         remedy = found["remedy"] if verdict in ("fail", "warn") else ""
         kind = verdict.replace(" ", "-")
-        checks.append(Check(found["rule"], kind, VERDICTS[verdict], sentence(found["found"]), sentence(remedy)))
+        texts = [sentence(text, run.endpoints) for text in (found["found"], remedy)]
+        checks.append(Check(found["rule"], kind, VERDICTS[verdict], *texts))
     if not checks:
         return None
     order = list(VERDICTS.values())
@@ -62,6 +65,12 @@ def audit_of(run: Run) -> Audit | None:
     )
 
 
-def sentence(text: str) -> str:
-    """A finding with a capital and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
+def sentence(text: str, endpoints: Collection[str]) -> str:
+    """A finding with a capital, or an endpoint by its name, and a full stop.
+
+    >>> sentence("os: 12 visits", ["os"])
+    'OS: 12 visits.'
+    """
+    first = re.split(r"\W", text, maxsplit=1)[0]
+    start = short_name(first) if first in endpoints else f"{first[:1].upper()}{first[1:]}"
+    return f"{start}{text[len(first) :].rstrip('.')}." if text else ""

@@ -83,10 +83,10 @@ def open_study(folder: Path, data: str | None = None) -> Study:
 
 def _print(findings: list[Finding]) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for column in ("rule", "verdict", "found", "remedy"):
-        table.add_column(column, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("rule, what was found, and what to do", overflow="fold")
     for each in findings:
-        remedy = each.remedy if each.verdict in ("warn", "fail") else ""
-        verdict = f"[{STYLES[each.verdict]}]{each.verdict}[/]"
-        table.add_row(escape(each.rule), verdict, escape(each.found), escape(remedy))
+        lines = [f"[bold]{escape(each.rule)}[/]", escape(each.found)]
+        lines += [f"[italic]to do: {escape(each.remedy)}[/]"] if each.verdict in ("warn", "fail") else []
+        table.add_row(f"[{STYLES[each.verdict]}]{each.verdict}[/]", "\n".join(lines), end_section=True)
     console.print(table)
