@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fusion.data.cohort import Cohort
 from fusion.data.shift import compare_cohorts, outside_training
 from fusion.data.splits import HoldOut
 from fusion.metrics import FUSION, ModelTable, score_run, subgroup_table
-from fusion.metrics.recalibration import MODES, Mode
+from fusion.metrics.recalibration import MODES
 from fusion.metrics.updating import apply_task, fit_task, score_update
 from fusion.report.external import build_external_report
 from fusion.report.external_recalibration import calibration_rows
@@ -26,68 +27,91 @@ from fusion.run.console import console
 from fusion.run.folder import config_of, print_scores
 from fusion.training.checkpoint import write_json
 from fusion.training.external import read_external
+from fusion.training.manifest import sha256
 
 Json = dict[str, Any]
 
 
 def evaluate_external(config: DictConfig) -> int:
     """Score predictions on a cohort that the run has not seen, before and after recalibration, and report it."""
-    wanted = plain(config)
-    mode = wanted["recalibrate"]
-    if mode not in ("none", *MODES):
-        raise ValueError(f"recalibrate={mode} is not known; choose one of none, {', '.join(MODES)}")
-    if len(wanted["runs"]) != 1:
-        raise ValueError(f"predictions are of one run: give runs=[RUN], found {len(wanted['runs'])}")
-    if wanted["data"]["path"] is None:
-        raise ValueError("give the cohort that was predicted: data.path=DIR")
+    wanted = _checked(plain(config))
     run = Path(wanted["runs"][0])
     values = config_of(run)
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
+    _check_unseen(run, manifest, cohort)
     rows = read_external(Path(wanted["predictions"]), cohort, values["tasks"], manifest["survival_times"])
-    scored = [str(task) for task in rows["task"].unique() if rows.loc[rows["task"] == task, "at_risk"].any()]
-    for task in sorted(set(rows["task"]) - set(scored)):
-        console.print(f"task {escape(task)}: no outcome of it in this cohort; not scored")
-    if not scored:
-        raise ValueError(
-            f"{cohort.name} has no outcome of {', '.join(rows['task'].unique())} after a visit; "
-            f"fill in outcomes.csv of {cohort.folder}"
-        )
-    rows = rows[rows["task"].isin(scored)]
+    rows = _with_outcome(rows, cohort)
     settings: Json = {
         "horizons": tuple(wanted["horizons"] or manifest["horizons"]),
         "landmarks": tuple(wanted["landmarks"] or manifest["landmarks"]),
         "resamples": wanted["resamples"],
     }
-    out = Path(wanted["out"] or run / "external" / _safe(cohort.name))
-    out.mkdir(parents=True, exist_ok=True)
-    everyone = _table(rows)
-    result: Json = {
+    files: dict[str, Any] = {"predictions.parquet": rows, **_shift(run, values, cohort)}
+    if wanted["recalibrate"] != "none":
+        part = _fitting_part(cohort, wanted["recalibration_fraction"], wanted["recalibration_ids"])
+        files |= _recalibrated(rows, part, wanted["recalibrate"], settings)
+    table = _table(rows)
+    scores = score_run(table.predictions, None, table.splits, subgroups=subgroup_table(cohort.patients), **settings)
+    files["external.json"] = {
         "schema": 1,
         "run": {"name": values["name"], "cohort": manifest["cohort"]},
-        "cohort": {
-            "name": cohort.name,
-            "patients": cohort.num_patients,
-            "simulated": (cohort.folder / "truth").is_dir(),
-        },
-        **score_run(everyone.predictions, None, everyone.splits, subgroups=subgroup_table(cohort.patients), **settings),
+        "cohort": _about(run, cohort),
+        **scores,
         "internal": _internal(run),
-        "shift": _shift(run, values, cohort, out),
-        "recalibration": None,
+        "shift": files.pop("shift"),
+        "recalibration": files.pop("recalibration", None),
     }
-    print_scores(result, f"{values['name']} on {cohort.name}")
-    rows.to_parquet(out / "predictions.parquet", index=False)
-    for name in ("recalibration.json", "recalibrated.parquet"):  # of an earlier call with another mode
-        (out / name).unlink(missing_ok=True)
-    if mode != "none":
-        part = _fitting_part(cohort, wanted["recalibration_fraction"], wanted["recalibration_ids"])
-        changed, result["recalibration"] = _recalibrated(rows, part, mode, settings)
-        changed.to_parquet(out / "recalibrated.parquet", index=False)
-        write_json(out / "recalibration.json", {**result["recalibration"]["fit"], "patient_ids": sorted(part)})
-        _print_recalibration(result["recalibration"])
-    write_json(out / "external.json", result)
+    out = Path(wanted["out"] or run / "external" / _safe(cohort.name))
+    _write(out, files)
+    print_scores(scores, f"{values['name']} on {cohort.name}")
+    if recalibration := files["external.json"]["recalibration"]:
+        _print_recalibration(recalibration)
     console.print(f"report: {build_external_report(out)}")
     return 0
+
+
+def _checked(wanted: Json) -> Json:
+    if wanted["recalibrate"] not in ("none", *MODES):
+        raise ValueError(f"recalibrate={wanted['recalibrate']} is not known; choose one of none, {', '.join(MODES)}")
+    if len(wanted["runs"]) != 1:
+        raise ValueError(f"predictions are of one run: give runs=[RUN], found {len(wanted['runs'])}")
+    if wanted["data"]["path"] is None:
+        raise ValueError("give the cohort that was predicted: data.path=DIR")
+    return wanted
+
+
+def _check_unseen(run: Path, manifest: Json, cohort: Cohort) -> None:
+    """Refuse the training cohort itself, by the hash of its table of patients."""
+    for path in cohort.folder.glob("patients.*"):
+        if sha256(path) == manifest["inputs"].get(path.name):
+            raise ValueError(f"{cohort.folder} is the cohort that {run} was trained on; give one that it has not seen")
+
+
+def _with_outcome(rows: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
+    """Rows of the tasks of which any outcome is known."""
+    known = rows.groupby("task", sort=False)["at_risk"].any()
+    for task in known.index[~known]:
+        console.print(f"task {escape(str(task))}: no outcome of it in this cohort; not scored")
+    if not known.any():
+        raise ValueError(
+            f"{cohort.name} has no outcome of {', '.join(known.index)} after a visit; "
+            f"fill in outcomes.csv of {cohort.folder}"
+        )
+    return rows[rows["task"].isin(known.index[known])]
+
+
+def _about(run: Path, cohort: Cohort) -> Json:
+    """Name and size of a cohort, and how many of its ids were also in training; a simulator uses the same ones."""
+    simulated = (cohort.folder / "truth").is_dir()
+    trained = set(pd.read_csv(run / "splits.csv", dtype={"patient_id": str})["patient_id"])
+    same = 0 if simulated else len(trained.intersection(cohort.patient_ids))
+    if same:
+        console.print(
+            f"{same} ids of {escape(cohort.name)} are ids of training patients too: "
+            "where they are the same people, every figure is too good"
+        )
+    return {"name": cohort.name, "patients": cohort.num_patients, "simulated": simulated, "ids_of_training": same}
 
 
 def _safe(name: str) -> str:
@@ -116,16 +140,16 @@ def _internal(run: Path) -> Json | None:
     }
 
 
-def _shift(run: Path, values: Json, cohort: Cohort, out: Path) -> Json | None:
-    """What differs from the training cohort; says so where the run is too old to tell."""
+def _shift(run: Path, values: Json, cohort: Cohort) -> Json:
+    """`shift` and `patients.csv`: what differs from the training cohort; says so where the run is too old to tell."""
     path = run / "training_summary.json"
     if not path.is_file():
         console.print("this run has no training_summary.json: what differs from its training cohort is not known")
-        return None
+        return {"shift": None, "patients.csv": None}
     training = json.loads(path.read_text(encoding="utf-8"))
     modalities = {name: build(node) for name, node in values["modalities"].items()}
-    outside_training(training, cohort, modalities).to_csv(out / "patients.csv", index=False)
-    return compare_cohorts(training, cohort, modalities)
+    shift = compare_cohorts(training, cohort, modalities)
+    return {"shift": shift, "patients.csv": outside_training(training, cohort, modalities)}
 
 
 def _fitting_part(cohort: Cohort, fraction: float, ids: list[str] | None) -> frozenset[str]:
@@ -142,18 +166,19 @@ def _fitting_part(cohort: Cohort, fraction: float, ids: list[str] | None) -> fro
     return part
 
 
-def _recalibrated(rows: pd.DataFrame, part: frozenset[str], mode: Mode, settings: Json) -> tuple[pd.DataFrame, Json]:
-    """Predictions of the rest after recalibration on a part, and what is told of it.
+def _recalibrated(rows: pd.DataFrame, part: frozenset[str], mode: Any, settings: Json) -> Json:
+    """`recalibration`, `recalibration.json` and `recalibrated.parquet`: what was fitted, and what it does to the rest.
 
     A task that cannot be recalibrated stays as predicted, and the reason is told; with none, that is an error.
     """
-    fitted, rest = rows["patient_id"].isin(part), rows[~rows["patient_id"].isin(part)]
+    mine = rows["patient_id"].isin(part)
+    fitting, rest = rows[mine], rows[~mine]
     ordered = sorted(settings["horizons"])
     horizon = float(ordered[len(ordered) // 2])
     after, parameters, refused = [], {}, {}
-    for task, mine in rows[fitted].groupby("task", sort=False):
+    for task in rows["task"].unique():
         try:
-            levels = fit_task(mine, horizon, settings["landmarks"], mode)
+            levels = fit_task(fitting[fitting["task"] == task], horizon, settings["landmarks"], mode)
         except ValueError as error:
             refused[str(task)] = str(error)
             continue
@@ -166,9 +191,32 @@ def _recalibrated(rows: pd.DataFrame, part: frozenset[str], mode: Mode, settings
     changed = pd.concat(after, ignore_index=True)
     before = rest[rest["task"].isin(parameters)]
     fit = {"mode": mode, "horizon": horizon, "task": parameters, "refused": refused}
-    scores = score_update(_table(before), _table(changed), **settings)
     patients = {"fitted": len(part), "scored": int(rest["patient_id"].nunique())}
-    return changed, {"fit": fit, "patients": patients, **scores}
+    scores = score_update(_table(before), _table(changed), **settings)
+    return {
+        "recalibration": {"fit": fit, "patients": patients, **scores},
+        "recalibration.json": {**fit, "patient_ids": sorted(part)},
+        "recalibrated.parquet": changed,
+    }
+
+
+#: What a folder may hold beside the page; what is not written by a call is removed, as it is of an earlier one.
+FILES = ("external.json", "recalibration.json", "predictions.parquet", "recalibrated.parquet", "patients.csv")
+
+
+def _write(out: Path, files: Mapping[str, Any]) -> None:
+    """Write JSON and tables into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        content, path = files.get(name), out / name
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif path.suffix == ".json":
+            write_json(path, content)
+        elif path.suffix == ".csv":
+            content.to_csv(path, index=False)
+        else:
+            content.to_parquet(path, index=False)
 
 
 def _print_recalibration(recalibration: Json) -> None:

@@ -29,13 +29,15 @@ def read_external(path: Path, cohort: Cohort, tasks: Collection[str], times: Col
     """
     columns = survival_columns(sorted(times))
     rows = _read(path, columns)
+    if "fold" in rows:
+        raise ValueError(f"{path} holds held-out predictions of a run; give what predict.py wrote for {cohort.name}")
     if foreign := sorted(set(rows["task"]) - set(tasks)):
         raise ValueError(f"{path} predicts {', '.join(foreign)}, which the run does not; give the run that made it")
     twice = rows[rows.duplicated(["patient_id", "visit", "task"])]
     if len(twice):
         raise ValueError(
             f"{path} predicts visit {twice['visit'].iloc[0]} of patient {twice['patient_id'].iloc[0]} more than once; "
-            "give what predict.py wrote for this cohort, not the held-out predictions of a run"
+            "predict again"
         )
     known = cohort.visits.assign(patient_id=cohort.visits["patient_id"].astype(str))
     strangers = sorted(set(rows["patient_id"]) - set(known["patient_id"]))
