@@ -3,6 +3,7 @@
 import logging
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def can_learn(design: Floats, event: Bools) -> bool:
     return design.shape[1] > 0 and len(design) > 1 and bool(event.any())
 
 
-def outcome_array(duration: Floats, event: Bools) -> NDArray[np.void]:
+def outcome_array(duration: Floats, event: Bools) -> NDArray[Any]:
     """Outcome as the structured array that scikit-survival asks for."""
     outcome = np.empty(len(duration), dtype=[("event", np.bool_), ("time", np.float64)])
     outcome["event"], outcome["time"] = event, duration
