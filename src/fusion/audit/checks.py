@@ -120,7 +120,7 @@ def run_checks(study: Study, refits: int = 1, say: Callable[[str], None] = lambd
     fold, modalities = study.folds[0], study.folds[0].fitted.modalities
     cuts = (0.0, *study.landmarks)
     small = replace(study.recipe, num_members=min(MEMBERS, study.recipe.num_members))
-    seed, folds = study.recipe.seed, len({split.fold for split in study.splits})
+    seed, folds = study.recipe.seed, max(2, len({split.fold for split in study.splits}))
     inner = {(each.split.repeat, each.split.fold): each.inner_fold for each in study.folds}
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("later samples", lambda: future_samples_change_nothing(fold, cohort, cuts)),
@@ -151,7 +151,7 @@ def run_checks(study: Study, refits: int = 1, say: Callable[[str], None] = lambd
             ),
             (
                 "a cohort without signal",
-                lambda: null_cohort_is_not_predicted(small, cohort.num_patients, max(folds, 2), seed),
+                lambda: null_cohort_is_not_predicted(small, cohort.num_patients, folds, seed),
             ),
         ]
     findings = []

@@ -26,6 +26,8 @@ from fusion.training.fold import Recipe, fit_fold
 
 #: A leak shows from the first steps on.
 EPOCHS = 4
+#: Where the run tests on a part of the patients only, too few to judge by, all are tested on in so many folds.
+FOLDS = 5
 FILES = ("preprocessing.json", "preprocessing.safetensors", "model.safetensors")
 
 
@@ -110,11 +112,13 @@ def permuted_outcomes_are_not_found(
     Args:
         recipe: What makes the model.
         cohort: The cohort.
-        splits: Splits of the run, those of its first repeat are used.
+        splits: Splits of the run. Those of its first repeat are used, or five folds where these test a part only.
         seed: Of the permutations.
         repeats: Permutations.
     """
     first = [split for split in splits if split.repeat == min(split.repeat for split in splits)]
+    if {patient for split in first for patient in split.test} != set(cohort.patient_ids):
+        first = StratifiedKFold(folds=FOLDS, repeats=1, seed=seed)(cohort)
     frames = []
     for repeat in range(repeats):
         order = np.random.default_rng([seed, repeat]).permutation(cohort.num_patients)
