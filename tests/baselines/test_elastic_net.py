@@ -54,14 +54,12 @@ def test_without_any_signal_the_model_is_empty_or_nearly_so():
 
 def test_tied_times_do_not_end_the_path():
     """Progression is found at scans, so that most of its times are tied."""
-    design, duration, event = simulated()
-    tied = np.ceil(duration * 3) * 42
-    assert len(np.unique(tied)) < len(tied) / 4
+    design, _, event = simulated()
+    weak = 0.5 * (design[:, 1] - design[:, 0])
+    tied = np.ceil(np.random.default_rng(1).exponential(np.exp(weak)) * 4) * 42
+    assert len(np.unique(tied)) < len(tied) / 5
     path = elastic_net_path(design, tied, event, 0.5)
-    size = np.abs(path).sum(axis=0)
-    assert (np.diff(size) > 0).all()
-    model = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], tied, event)
-    assert np.abs(model.coefficients[:SIGNAL]).min() > 0.4
+    assert (np.diff(np.abs(path).sum(axis=0)) > 0).all()
 
 
 def test_no_event_gives_no_coefficient():
