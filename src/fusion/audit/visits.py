@@ -56,7 +56,7 @@ def visits_tell_nothing(predictions: pd.DataFrame, metrics: Mapping[str, Any], l
         rule,
         faults,
         "; ".join(good) or "too few events at the landmarks to tell",
-        "report an ablation without it: the plain model landmark_visits, and temporal=last_visit for the network",
+        "report an ablation without it: train with temporal=last_visit model.knows_days=false, beside landmark_visits",
         bad="warn",
     )
 
