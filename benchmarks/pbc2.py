@@ -3,6 +3,7 @@
     python benchmarks/pbc2.py --run       makes the cohort and runs the experiment (about ten minutes), then writes
     python benchmarks/pbc2.py             writes from the latest finished run in runs/pbc2
     python benchmarks/pbc2.py out=FILE    prints the tables, writes them as JSON, and leaves the page alone
+                                          (--name NAME: of the latest run in runs/NAME)
 
 The cohort needs the public table: FUSION_DATA=its parent folder (examples/README.md).
 
@@ -38,9 +39,9 @@ OURS, PLAIN = "fusion", "landmark_cox"
 MODELS = (OURS, PLAIN, "cox_all", "cox_clinical")
 #: Scores of a window and what they are called; the mean over windows is taken of each.
 SCORES = {
-    "auc": "AUC",
-    "scaled_brier": "scaled Brier",
     "auc_pooled": "AUC, folds pooled",
+    "scaled_brier": "scaled Brier",
+    "auc": "AUC within folds",
     "c_index": "C-index",
     "auc_censored": "AUC, transplanted censored",
     "scaled_brier_censored": "scaled Brier, transplanted censored",
@@ -90,9 +91,9 @@ def window_scores(pair: Competing, horizon: float, weights: Floats) -> dict[str,
     inside = cause.event & (cause.duration <= horizon)
     brier, reference = (mean(weights, terms[:, at]) for terms in (pair.brier, pair.reference_brier))
     return {
-        "auc": auc(weights, probability, case, control, cause.fold),
-        "scaled_brier": scaled_brier(brier, reference),
         "auc_pooled": auc(weights, probability, case, control, np.zeros_like(cause.fold)),
+        "scaled_brier": scaled_brier(brier, reference),
+        "auc": auc(weights, probability, case, control, cause.fold),
         "c_index": concordance(weights, probability, cause.duration, inside, inside.astype(np.float64), cause.fold),
         "auc_censored": auc_at(cause, horizon, weights),
         "scaled_brier_censored": brier_at(cause, horizon, weights)[f"scaled_brier/{horizon:g}"],
@@ -196,11 +197,11 @@ def table_of_means(run: Run) -> str:
 
 
 def table_of_windows(run: Run) -> str:
-    """AUC / scaled Brier / C-index of every model in every window."""
+    """AUC over pooled folds / scaled Brier / C-index of every model in every window."""
     lines = []
     for window in run.windows:
         found = [
-            " / ".join(short(float(values[score][0])) for score in ("auc", "scaled_brier", "c_index"))
+            " / ".join(short(float(values[score][0])) for score in ("auc_pooled", "scaled_brier", "c_index"))
             for values in window.values.values()
         ]
         area, c_index = TO_BEAT_AT.get(window.years, (None, None))
@@ -224,7 +225,7 @@ def page(run: Run) -> str:
             f"Means over {counted} windows, {run.repeats} repeats of cross-validation; in brackets the standard error "
             "by redrawing patients.",
             table_of_means(run),
-            "By years of landmark and window, AUC / scaled Brier / C-index:",
+            "By years of landmark and window, AUC over pooled folds / scaled Brier / C-index within folds:",
             table_of_windows(run),
             "Death or transplantation, year 8 given the data to year 5:",
             table_of_composite(run),
@@ -263,13 +264,14 @@ def main() -> int:
     """Run if asked for, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", action="store_true", help="run the experiment first")
+    parser.add_argument("--name", default=EXPERIMENT.name, help="folder of the run below runs/")
     parser.add_argument("out", nargs="?", help="out=FILE: print, write JSON, leave the page alone")
     options = parser.parse_args()
     if options.run:
         run_experiment(EXPERIMENT)
-    folder = latest_run(EXPERIMENT.name)
+    folder = latest_run(options.name)
     if folder is None:
-        print("no finished run in runs/pbc2; make it with --run", file=sys.stderr)
+        print(f"no finished run in runs/{options.name}; make it with --run", file=sys.stderr)
         return 0 if options.out else 1  # `make bench` goes on
     run = score_folder(folder)
     print(page(run))
