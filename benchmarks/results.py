@@ -14,13 +14,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusion.report import headline_figure
 from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run, read_run
 from fusion.report.words import short_name
+from fusion.report.worth import worth_name
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "python scripts/train.py"
@@ -36,6 +37,7 @@ class Experiment:
         command: What makes the run.
         convert: The script that makes a real cohort.
         shown: Tasks that the README shows; the page of results shows all.
+        published: A figure of the literature to hold ours against, and whose it is; by task and day (None: baseline).
     """
 
     name: str
@@ -43,6 +45,7 @@ class Experiment:
     command: str
     convert: str | None = None
     shown: tuple[str, ...] = ("os",)
+    published: Mapping[tuple[str, float | None], str] = field(default_factory=dict)
 
 
 EXPERIMENTS = (
@@ -54,6 +57,7 @@ EXPERIMENTS = (
         "SCLC, resected (George 2015)",
         f"{TRAIN} experiment=sclc_george2015",
         convert="examples/sclc_george2015.py",
+        published={("os", None): ".721 clinical covariates, SEER, all stages"},
     ),
     Experiment(
         "inspire",
@@ -117,6 +121,15 @@ def rows_of(experiment: Experiment, run: Run) -> list[Row]:
     return rows
 
 
+def reference(experiment: Experiment, run: Run, row: Row) -> str:
+    """What could be reached or was reached by others: the simulator's truth, or a published figure."""
+    at = f"week{row.landmark / 7:g}_ctdna" if row.landmark else "oracle"
+    found = run.oracle(f"{row.task}_{at}_{metric(row.task)}")
+    if found is not None:
+        return f"{figure(Estimate(found))} truth known"
+    return experiment.published.get((row.task, row.landmark), "")
+
+
 def figure(found: Estimate | None, *, signed: bool = False) -> str:
     """A figure with its interval, `.712 [.650, .770]`."""
 
@@ -149,10 +162,20 @@ def overview(found: dict[str, tuple[Path, Run]], rows: Sequence[Row]) -> str:
                 plain = f"{figure(row.models.get(row.best or ''))} {row.best or ''}"
                 ours = figure(row.models.get(FUSION))
                 gain = figure(row.difference, signed=True)
-                shown.append([label, short_name(task), row.when, counts, ours, plain, gain])
+                known = reference(experiment, found[experiment.name][1], row)
+                shown.append([label, short_name(task), row.when, counts, ours, plain, gain, known])
         convert = f"python {experiment.convert} && " if experiment.convert else ""
         commands.append(f"{convert}{experiment.command}")
-    header = ["cohort", "predicts", "at", "patients (events)", "fusion", "best plain model", "difference"]
+    header = [
+        "cohort",
+        "predicts",
+        "at",
+        "patients (events)",
+        "fusion",
+        "best plain model",
+        "difference",
+        "ceiling or published",
+    ]
     return f"{table(header, shown)}\n\n```\n" + "\n".join(commands) + "\n```"
 
 
@@ -170,21 +193,34 @@ def page(found: dict[str, tuple[Path, Run]], rows: Sequence[Row]) -> str:
             f'<a id="{experiment.name}"></a>\n\n## {experiment.title[0].upper()}{experiment.title[1:]}\n\n'
             f"```\n{convert}{experiment.command}\n```\n\n{facts(run)}\n\n"
             + "\n\n".join(every_model([row for row in mine if row.score == score]) for score in scores)
+            + worth(run, mine)
         )
     return "\n\n".join(parts)
 
 
 def every_model(rows: Sequence[Row]) -> str:
-    """A table of rows with the same score: a column per model."""
+    """A table of rows with the same score: a line per model, a column per task and prediction time."""
     names = dict.fromkeys(name for row in rows for name in row.models)
     models = sorted(names, key=lambda name: not name.startswith(FUSION))
-    lines = [
-        [short_name(row.task), row.when, f"{row.patients} ({row.events})"]
-        + [figure(row.models.get(name)) for name in models]
-        + [f"{figure(row.difference, signed=True)} {row.best or ''}"]
-        for row in rows
-    ]
-    return table(["task", "at", "patients (events)", *models, "fusion - best plain"], lines)
+    lines = [[name, *(figure(row.models.get(name)) for row in rows)] for name in models]
+    best = [f"{figure(row.difference, signed=True)} {row.best or ''}" for row in rows]
+    heads = [f"{short_name(row.task)}, {row.when}, {row.patients} ({row.events})" for row in rows]
+    name = "AUROC" if rows[0].score == "auroc" else "C-index"
+    return table([f"{name}; patients (events)", *heads], [*lines, ["fusion - best plain", *best]])
+
+
+def worth(run: Run, rows: Sequence[Row]) -> str:
+    """What later visits and assays added at every landmark; nothing for a cohort of single visits."""
+    later = [row for row in rows if row.landmark is not None]
+    names = dict.fromkeys(name for row in later for name in run.held_to_less(row.task))
+    if not names:
+        return ""
+    lines = []
+    for name in names:
+        gains = [run.gain(row.task, name, row.score, row.landmark) for row in later]
+        lines.append([worth_name(name), *(figure(gain, signed=True) for gain in gains)])
+    heads = [f"{short_name(row.task)}, {row.when}" for row in later]
+    return f"\n\nWhat they added to the same network:\n\n{table(['gain', *heads], lines)}"
 
 
 def facts(run: Run) -> str:

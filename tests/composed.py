@@ -17,6 +17,7 @@ FAST = (
     "split.folds=2",
     "split.repeats=1",
     "members=2",
+    "baselines=core",
     "trainer=quiet",
     "trainer.lightning.max_epochs=4",
     "evaluation.resamples=20",

@@ -18,7 +18,18 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "examples" / "RE
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 SOURCE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yaml|ipynb)")
 #: What the guide to a new assay invents, and what lies in a user's folder.
-ELSEWHERE = ("tcr.py", "test_tcr.py", "tcr.yaml", "cohort.yaml", "runs/", "multirun/", "data/", "site/", ".hydra/")
+ELSEWHERE = (
+    "tcr.py",
+    "test_tcr.py",
+    "tcr.yaml",
+    "cohort.yaml",
+    "runs/",
+    "final_model/",
+    "multirun/",
+    "data/",
+    "site/",
+    ".hydra/",
+)
 
 
 def name_of(page: Path) -> str:

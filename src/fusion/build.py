@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines, fit_baselines
 from fusion.training.fold import Recipe
 from fusion.training.loggers import EpochTable
-from fusion.training.tuning import Search, Settings, check_start, chosen_settings
+from fusion.training.tuning import Search, Settings, check_range, chosen_settings
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -67,11 +67,13 @@ def build_search(config: Mapping[str, Any]) -> Search | None:
     tuning = config.get("tuning") or {}
     if not tuning:
         return None
-    start = {name: _setting(config, name) for name in tuning["space"]}
-    check_start(tuning["space"], start)
+    space = dict(_ranges(tuning["space"]))
+    start = {name: _setting(config, name) for name in space}
+    for name, node in space.items():
+        check_range(name, node, start[name])
     return Search(
         make_recipe=lambda settings: build_recipe(with_settings(config, settings)),
-        space=tuning["space"],
+        space=space,
         start=start,
         trials=tuning["trials"],
     )
@@ -90,6 +92,17 @@ def with_settings(config: Mapping[str, Any], settings: Settings) -> dict[str, An
         *path, last = name.split(".")
         functools.reduce(lambda node, key: node[key], path, changed)[last] = value
     return changed
+
+
+def _ranges(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Dotted name and range of every setting of a space that is laid out as the config is."""
+    for key, inner in node.items():
+        if not isinstance(inner, Mapping):
+            raise ValueError(f"tuning.space: {prefix}{key} is {inner}; give choices: [...], or low and high")
+        if inner.keys() & {"choices", "low", "high"}:
+            yield f"{prefix}{key}", inner
+        else:
+            yield from _ranges(inner, f"{prefix}{key}.")
 
 
 def _setting(config: Mapping[str, Any], name: str) -> Any:

@@ -7,24 +7,31 @@ import pytest
 from sksurv.metrics import concordance_index_censored
 
 from fusion.baselines import (
+    Baseline,
+    Boosting,
     CoxAll,
     CoxClinical,
     CoxStage,
+    ElasticNet,
+    Forest,
     KaplanMeier,
     LandmarkCox,
+    LandmarkLogistic,
+    LandmarkMean,
+    LandmarkVisits,
     LogisticAll,
     LogisticClinical,
     ResponseEstimate,
-    SurvivalEstimate,
+    Stacking,
     default_baselines,
 )
 from fusion.survival import kaplan_meier
 from fusion.types import VisitOutcome, VisitTable
 
 TIMES = np.arange(30.0, 721.0, 30.0)
-SURVIVAL = [KaplanMeier, CoxStage, CoxClinical, CoxAll, LandmarkCox]
-COX = SURVIVAL[1:]
-LOGISTIC = [LogisticClinical, LogisticAll]
+WITH_COVARIATES = [CoxStage, CoxClinical, CoxAll, ElasticNet, Stacking, Boosting, Forest, LandmarkCox, LandmarkMean]
+SURVIVAL = [KaplanMeier, *WITH_COVARIATES, LandmarkVisits]
+LOGISTIC = [LogisticClinical, LogisticAll, LandmarkLogistic]
 
 
 def concordance(table: VisitTable, risk: np.ndarray, visit: int = 0) -> float:
@@ -58,8 +65,9 @@ def with_outcome(table: VisitTable, **changes: np.ndarray) -> VisitTable:
 
 
 @pytest.fixture(scope="module")
-def fitted(train) -> dict[type, SurvivalEstimate]:
-    return {kind: kind().fit(train, "os") for kind in SURVIVAL}
+def fitted(train) -> dict[type, Baseline]:
+    survival = {kind: kind().fit(train, "os") for kind in SURVIVAL}
+    return survival | {kind: kind().fit(train, "response") for kind in LOGISTIC}
 
 
 @pytest.mark.parametrize("kind", SURVIVAL)
@@ -71,19 +79,19 @@ def test_curves_are_curves(fitted, test, kind):
     assert np.isfinite(estimate.risk).all()
 
 
-@pytest.mark.parametrize("kind", COX)
+@pytest.mark.parametrize("kind", WITH_COVARIATES)
 def test_signal_is_found(fitted, test, kind):
     assert concordance(test, fitted[kind].predict(test, TIMES).risk) > 0.54
 
 
 def test_more_is_known_with_more_data_and_later(fitted, test):
-    baseline = {kind: concordance(test, fitted[kind].predict(test, TIMES).risk) for kind in COX}
+    baseline = {kind: concordance(test, fitted[kind].predict(test, TIMES).risk) for kind in WITH_COVARIATES}
     assert baseline[CoxAll] > baseline[CoxClinical] + 0.02
-    at_week_6 = {kind: concordance(test, fitted[kind].predict(test, TIMES).risk, visit=2) for kind in COX}
+    at_week_6 = {kind: concordance(test, fitted[kind].predict(test, TIMES).risk, visit=2) for kind in WITH_COVARIATES}
     assert at_week_6[LandmarkCox] > at_week_6[CoxAll] + 0.03
 
 
-@pytest.mark.parametrize("kind", COX)
+@pytest.mark.parametrize("kind", WITH_COVARIATES)
 def test_predicted_survival_is_calibrated_in_the_large(fitted, test, kind):
     for visit in (0, 3):
         rows = test.visit == visit
@@ -93,7 +101,7 @@ def test_predicted_survival_is_calibrated_in_the_large(fitted, test, kind):
         np.testing.assert_allclose(predicted, observed, atol=0.1)
 
 
-@pytest.mark.parametrize("kind", COX)
+@pytest.mark.parametrize("kind", WITH_COVARIATES)
 def test_no_signal_gives_a_half(make_table, kind):
     model = kind().fit(make_table(seed=3, signal=0.0), "os")
     null = make_table(seed=4, signal=0.0, patients=300, prefix="T")
@@ -101,8 +109,8 @@ def test_no_signal_gives_a_half(make_table, kind):
 
 
 @pytest.mark.parametrize("kind", LOGISTIC)
-def test_response_is_found_and_null_is_a_half(train, test, make_table, kind):
-    estimate = kind().fit(train, "response").predict(test, TIMES)
+def test_response_is_found_and_null_is_a_half(fitted, test, make_table, kind):
+    estimate = fitted[kind].predict(test, TIMES)
     assert isinstance(estimate, ResponseEstimate)
     np.testing.assert_allclose(estimate.probability.sum(axis=1), 1.0)
     assert auroc(test, estimate.probability) > 0.56
@@ -121,7 +129,7 @@ def test_kaplan_meier_is_the_curve_given_that_the_visit_was_reached(train):
     assert np.ptp(estimate.risk) == 0.0
 
 
-@pytest.mark.parametrize("kind", COX)
+@pytest.mark.parametrize("kind", SURVIVAL)
 def test_baseline_models_and_landmarks_read_no_later_visit(fitted, test, kind):
     """What comes after a visit changes nothing at it."""
     changed = replace(test, features=np.where(test.visit[:, None] > 2, 99.0, test.features))
@@ -141,9 +149,9 @@ def test_landmark_training_reads_nothing_after_the_landmark(train):
 
 
 @pytest.mark.parametrize("kind", [*SURVIVAL, *LOGISTIC])
-def test_a_fit_repeats_to_the_bit(train, test, kind):
-    task = "os" if kind in SURVIVAL else "response"
-    once, twice = (kind().fit(train, task).predict(test, TIMES) for _ in range(2))
+def test_a_fit_repeats_to_the_bit(fitted, train, test, kind):
+    again = kind().fit(train, "os" if kind in SURVIVAL else "response")
+    once, twice = (model.predict(test, TIMES) for model in (fitted[kind], again))
     for name in vars(once):
         np.testing.assert_array_equal(getattr(once, name), getattr(twice, name))
 
@@ -157,12 +165,31 @@ def test_all_censored_training_part_predicts_survival(train, test, kind):
 
 
 @pytest.mark.parametrize("kind", SURVIVAL)
-@pytest.mark.parametrize("patients", [0, 1])
+@pytest.mark.parametrize("patients", [0, 1, 2, 6])
 def test_hardly_anyone_at_risk_is_defined(train, test, kind, patients):
     at_risk = np.isin(train.patient_ids, np.unique(train.patient_ids)[:patients])
     estimate = kind().fit(with_outcome(train, at_risk=at_risk), "os").predict(test, TIMES)
     assert np.isfinite(estimate.survival).all()
     assert np.isfinite(estimate.risk).all()
+
+
+@pytest.mark.parametrize("kind", SURVIVAL)
+def test_one_event_is_defined(train, test, kind):
+    """Of the one who has it, every visit tells the same event."""
+    event = train.outcomes["os"].event & (train.patient_ids == train.patient_ids[train.outcomes["os"].event][0])
+    estimate = kind().fit(with_outcome(train, event=event), "os").predict(test, TIMES)
+    assert np.isfinite(estimate.risk).all()
+    assert ((estimate.survival >= 0) & (estimate.survival <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", SURVIVAL)
+def test_constant_columns_and_one_modality_are_defined(train, test, kind):
+    for features in (np.ones((len(train), 1)), train.features[:, :1]):
+        narrow = replace(train, features=features, feature_names=("clinical:stage",), modality=("clinical",))
+        seen = replace(test, features=test.features[:, :1], feature_names=("clinical:stage",), modality=("clinical",))
+        estimate = kind().fit(narrow, "os").predict(seen, TIMES)
+        assert np.isfinite(estimate.risk).all()
+        assert np.isfinite(estimate.survival).all()
 
 
 @pytest.mark.parametrize("kind", LOGISTIC)
@@ -176,8 +203,8 @@ def test_response_without_two_classes_predicts_the_share(train, test, kind, labe
     assert probability[0, 1] > 0.98 if labels == "one class" else probability[0, 1] == 0.5
 
 
-@pytest.mark.parametrize("kind", [CoxAll, LandmarkCox])
-def test_constant_and_never_measured_columns_change_nothing(train, test, kind):
+@pytest.mark.parametrize("kind", [CoxAll, ElasticNet, Stacking, Boosting, Forest, LandmarkCox])
+def test_constant_and_never_measured_columns_change_nothing(fitted, train, test, kind):
     def widened(table: VisitTable) -> VisitTable:
         extra = np.column_stack([np.full(len(table), 3.0), np.full(len(table), np.nan)])
         return replace(
@@ -187,12 +214,12 @@ def test_constant_and_never_measured_columns_change_nothing(train, test, kind):
             modality=(*table.modality, "labs", "labs"),
         )
 
-    plain = kind().fit(train, "os").predict(test, TIMES)
+    plain = fitted[kind].predict(test, TIMES)
     wide = kind().fit(widened(train), "os").predict(widened(test), TIMES)
     np.testing.assert_allclose(wide.risk, plain.risk, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", [CoxAll, LandmarkCox])
+@pytest.mark.parametrize("kind", WITH_COVARIATES)
 def test_a_patient_of_whom_nothing_is_known_gets_a_prediction(fitted, test, kind):
     estimate = fitted[kind].predict(replace(test, features=np.full_like(test.features, np.nan)), TIMES)
     assert np.isfinite(estimate.survival).all()
@@ -216,9 +243,16 @@ def test_what_does_not_apply_says_so(train):
         "cox_stage": (True, False),
         "cox_clinical": (True, False),
         "cox_all": (True, False),
+        "elastic_net": (True, False),
+        "stacking": (True, False),
+        "boosting": (True, False),
+        "forest": (True, False),
         "landmark_cox": (True, False),
+        "landmark_mean": (True, False),
+        "landmark_visits": (True, False),
         "logistic_clinical": (False, True),
         "logistic_all": (False, True),
+        "landmark_logistic": (False, True),
     }
     nameless = replace(train, feature_names=tuple(f"assay:{i}" for i in range(len(train.modality))))
     assert not CoxStage().applies(nameless, "os")

@@ -16,6 +16,7 @@ from fusion.data.splits import (
     SiteHeldOut,
     Split,
     StratifiedKFold,
+    Subsampling,
     Temporal,
     UserSplits,
     read_splits,
@@ -127,6 +128,26 @@ def test_seeds_and_repeats_differ_and_the_split_is_the_same_everywhere() -> None
     plain = replace(cohort, patients=cohort.patients[[]], outcomes=cohort.outcomes.assign(os_event=True))
     # A frozen value: a library, a machine or an edit that moves one patient changes it, and old runs with it.
     assert split_hash(StratifiedKFold()(plain)) == "25bfcc4187b041ef0d63d57d99a25c88b4a57fed16ce298d64113f7ffe51de38"
+
+
+def test_subsamples_hold_the_share_of_a_bootstrap_and_differ() -> None:
+    cohort = make_cohort(100)
+    splits = Subsampling(repeats=10)(cohort)
+    assert_parts_cover_patients(splits, cohort)
+    assert [(split.repeat, split.fold) for split in splits] == [(repeat, 0) for repeat in range(10)]
+    assert {len(split.test) for split in splits} == {37}
+    held_out = Counter(patient for split in splits for patient in split.test)
+    assert len({split.test for split in splits}) == 10
+    assert max(held_out.values()) < 10, "who is left out is drawn anew each time"
+
+
+def test_the_final_model_sees_everyone() -> None:
+    cohort = make_cohort(50)
+    split = StratifiedKFold(folds=5, repeats=1)(cohort)[0]
+    everyone = StratifiedKFold(folds=5, repeats=1).everyone(cohort)
+    assert not everyone.test
+    assert set(everyone.train) | set(everyone.val) == set(cohort.patient_ids)
+    assert len(everyone.val) == 10 > len(split.val)
 
 
 def test_sites_are_never_split() -> None:

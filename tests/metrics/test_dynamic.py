@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from fake_predictions import GRID, fake_run
 
-from fusion.metrics.dynamic import ModelTable, conditional_survival, held_out, held_out_response, rows_at
+from fusion.metrics.dynamic import (
+    ModelTable,
+    conditional_survival,
+    held_out,
+    held_out_response,
+    one_visit_earlier,
+    rows_at,
+)
 from fusion.survival import censoring_survival
 
 
@@ -51,6 +58,15 @@ def test_float_noise_does_not_break_ties():
         }
     )
     assert rows_at(rows, 42.0)["residual"].nunique() == 1
+
+
+def test_one_visit_earlier_is_the_prediction_before_the_last_one(run):
+    earlier = one_visit_earlier(ModelTable(survival_rows(run), run.splits)).predictions
+    scored = rows_at(earlier, 84.0)  # visits on days 0, 40, 80: the last one is held back
+    assert (scored["visit"] == 1).all()
+    assert (scored["elapsed"] == 44.0).all()
+    assert (rows_at(earlier, 42.0)["visit"] == 0).all()
+    assert rows_at(earlier, 39.0).empty, "who has one visit only has none before it"
 
 
 def test_only_the_last_visit_by_the_landmark_is_used(run):

@@ -202,3 +202,6 @@ def test_refusals_name_the_remedy() -> None:
         fit_response(np.where(many, 0.9, 0.1), many, rows, "both")
     with pytest.raises(ValueError, match=r"no finite recalibration"):
         fit_survival(np.linspace(0, 1, 49), np.zeros(49), many, rows, "intercept")
+    order = np.arange(49) / 49.0
+    with pytest.raises(ValueError, match=r"do not order these patients.*use intercept"):
+        fit_response(0.2 + 0.6 * order, np.random.default_rng(0).random(49) > order, rows, "slope")

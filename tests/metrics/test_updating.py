@@ -98,6 +98,12 @@ def test_what_was_right_stays_right(task: str) -> None:
     rows = of(external(1_200, seed=1), task)
     mine, rest = halves(rows)
     after = apply_task(rest, 365.0, fit_task(mine, 365.0, LANDMARKS, "both"))
+    single = rest.astype({name: np.float32 for name in rest.columns if name.startswith(("survival_", "prob_"))})
+    np.testing.assert_allclose(
+        apply_task(single, 365.0, fit_task(mine, 365.0, LANDMARKS, "both")).filter(regex="survival|prob"),
+        after.filter(regex="survival|prob"),
+        atol=1e-5,
+    )
     column = "survival_360" if task == "os" else "prob_responder"
     assert np.abs(after[column] - rest[column]).max() < 0.08
     scores = score_update(table(rest), table(after), horizons=HORIZONS[:2], landmarks=(), resamples=100)

@@ -5,6 +5,7 @@ N rows, P columns, Q prediction times.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,31 @@ from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, elapsed_da
 from fusion.baselines.ridge import RidgeCox
 from fusion.types import VisitTable
 
+Model = TypeVar("Model")
+Fitted = TypeVar("Fitted", bound="LandmarkCox")
+
 #: Weeks 0, 3, 6, 9, 12, 18, 24, 36 after the first visit.
 LANDMARKS = (0.0, 21.0, 42.0, 63.0, 84.0, 126.0, 168.0, 252.0)
 
 
 @dataclass(frozen=True)
-class _Landmark:
+class Landmark(Generic[Model]):
+    """The model of those who reached a day."""
+
     day: float
-    model: RidgeCox
+    model: Model
+
+
+def serving(landmarks: Sequence[Landmark[Model]], elapsed: Floats) -> NDArray[np.int64]:
+    """Place of the latest landmark that each row has reached, "N"."""
+    return np.searchsorted([landmark.day for landmark in landmarks], elapsed, side="right").astype(np.int64) - 1
+
+
+def last_rows(table: VisitTable, elapsed: Floats, day: float) -> NDArray[np.int64]:
+    """Index of the last visit of each patient no later than `day`; rows are sorted by patient and visit."""
+    reached = np.flatnonzero(elapsed <= day)
+    last = np.r_[table.patient_ids[reached][1:] != table.patient_ids[reached][:-1], True]
+    return reached[last[: len(reached)]].astype(np.int64)
 
 
 class LandmarkCox(Baseline):
@@ -44,43 +62,42 @@ class LandmarkCox(Baseline):
         self.min_events = min_events
         self.horizon = horizon
 
+    def _covariates(self, table: VisitTable) -> tuple[Floats, Sequence[str]]:
+        """What is known at every row, "N P", and the modality of each column."""
+        return table.features, table.modality
+
     def applies(self, train: VisitTable, task: str) -> bool:
         """To every survival task of a cohort with covariates."""
         return task in train.outcomes and len(train.modality) > 0
 
-    def fit(self, train: VisitTable, task: str) -> "LandmarkCox":
+    def fit(self: Fitted, train: VisitTable, task: str) -> Fitted:
         """One model per landmark with enough events; the first visit always has one."""
         outcome = train.outcomes[task]
+        features, modality = self._covariates(train)
         elapsed = elapsed_days(train)
         end = elapsed + outcome.duration
-        self.models: list[_Landmark] = []
+        self.models: list[Landmark[RidgeCox]] = []
         for day in self.days:
-            rows = _last_rows(train, elapsed, day)
+            rows = last_rows(train, elapsed, day)
             rows = rows[outcome.at_risk[rows] & (end[rows] > day)]
             if day > 0 and outcome.event[rows].sum() < self.min_events:
                 continue
-            model = RidgeCox().fit(train.features[rows], train.modality, end[rows] - day, outcome.event[rows])
-            self.models.append(_Landmark(day=day, model=model))
+            model = RidgeCox().fit(features[rows], modality, end[rows] - day, outcome.event[rows])
+            self.models.append(Landmark(day=day, model=model))
         return self
 
     def predict(self, table: VisitTable, times: Floats) -> SurvivalEstimate:
         """Curve from the latest landmark before each visit, given that the visit was reached."""
+        features, _ = self._covariates(table)
         elapsed = elapsed_days(table)
-        which = np.searchsorted([landmark.day for landmark in self.models], elapsed, side="right") - 1
+        which = serving(self.models, elapsed)
         risk = np.zeros(len(table))
         survival = np.ones((len(table), len(times)))
         for place, landmark in enumerate(self.models):
             rows = which == place
             since = elapsed[rows] - landmark.day
-            log_hazard = landmark.model.log_hazard(table.features[rows])
+            log_hazard = landmark.model.log_hazard(features[rows])
             survival[rows] = np.exp(-landmark.model.cumulative_hazard(log_hazard, since, times))
             ahead = landmark.model.cumulative_hazard(np.zeros(len(since)), since, np.array([self.horizon]))[:, 0]
             risk[rows] = log_hazard + np.log(np.maximum(ahead, 1e-3))
         return SurvivalEstimate(risk=risk, survival=survival)
-
-
-def _last_rows(table: VisitTable, elapsed: Floats, day: float) -> NDArray[np.int64]:
-    """Index of the last visit of each patient no later than `day`; rows are sorted by patient and visit."""
-    reached = np.flatnonzero(elapsed <= day)
-    last = np.r_[table.patient_ids[reached][1:] != table.patient_ids[reached][:-1], True]
-    return reached[last[: len(reached)]].astype(np.int64)

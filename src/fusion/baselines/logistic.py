@@ -3,6 +3,7 @@
 N patients, D columns of the design, R columns after rotation.
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -44,6 +45,33 @@ class CrossValidatedLogistic:
         return score
 
 
+class RidgeLogistic:
+    """A tuned ridge logistic regression on a table with gaps.
+
+    Args:
+        apart: Modality whose penalty is tuned apart from that of the others.
+    """
+
+    def __init__(self, *, apart: str | None = None) -> None:
+        self.apart = apart
+
+    def fit(self, features: Floats, modality: Sequence[str], label: NDArray[np.int64]) -> "RidgeLogistic":
+        """Learn imputation, scaling, penalties, coefficients and intercept from one row per training patient."""
+        self.design = Design().fit(features, modality)
+        design = self.design.transform(features)
+        variance = tune_variances(design, self.design.blocks, CrossValidatedLogistic(label), apart=self.apart)
+        rotated, back = rotate(design, variance)
+        coefficients, self.intercept = fit_ridge_logistic(rotated, label, 1.0)
+        self.coefficients: Floats = back @ coefficients
+        return self
+
+    def probability(self, features: Floats) -> Floats:
+        """Probability of nonresponder and responder, "N 2"."""
+        log_odds = self.design.transform(features) @ self.coefficients + self.intercept
+        responder = 1.0 / (1.0 + np.exp(-log_odds))
+        return np.stack([1.0 - responder, responder], axis=1)
+
+
 class _FirstVisitLogistic(Baseline):
     """L2 logistic regression on some columns of the first visit."""
 
@@ -60,21 +88,15 @@ class _FirstVisitLogistic(Baseline):
         """Tune and fit on the first visits of the patients whose response is known."""
         response, columns = train.responses[task], self._columns(train)
         rows = (train.visit == 0) & response.known
-        features, label = train.features[rows][:, columns], response.label[rows]
-        self.design = Design().fit(features, [train.modality[column] for column in columns])
-        design = self.design.transform(features)
-        score = CrossValidatedLogistic(label)
-        variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
-        rotated, back = rotate(design, variance)
-        coefficients, self.intercept = fit_ridge_logistic(rotated, label, 1.0)
-        self.coefficients: Floats = back @ coefficients
+        modality = [train.modality[column] for column in columns]
+        self.model = RidgeLogistic(apart=self.apart).fit(
+            train.features[rows][:, columns], modality, response.label[rows]
+        )
         return self
 
     def predict(self, table: VisitTable, times: Floats) -> ResponseEstimate:
         """Probabilities from the first visit, at every visit."""
-        design = self.design.transform(table.features[first_row(table)][:, self._columns(table)])
-        responder = 1.0 / (1.0 + np.exp(-(design @ self.coefficients + self.intercept)))
-        return ResponseEstimate(probability=np.stack([1.0 - responder, responder], axis=1))
+        return ResponseEstimate(self.model.probability(table.features[first_row(table)][:, self._columns(table)]))
 
 
 class LogisticClinical(_FirstVisitLogistic):

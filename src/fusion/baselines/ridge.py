@@ -1,6 +1,6 @@
 """A ridge Cox model on a table with gaps, tuned by cross-validated partial likelihood.
 
-N patients, D columns of the design, R columns after rotation, Q prediction times.
+N patients, D columns of the design, R columns after rotation.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.baselines.design import Design
-from fusion.baselines.newton import Floats, PartialLikelihood, fit_ridge_cox, maximise
+from fusion.baselines.hazard import HazardModel
+from fusion.baselines.newton import Bools, Floats, PartialLikelihood, fit_ridge_cox, maximise
 from fusion.baselines.penalty import inner_folds, rotate, tune_variances
 from fusion.survival import breslow
 
@@ -17,7 +18,7 @@ from fusion.survival import breslow
 class CrossValidatedCox:
     """Cross-validated partial likelihood of a ridge penalty (Verweij & van Houwelingen 1993)."""
 
-    def __init__(self, duration: Floats, event: NDArray[np.bool_]) -> None:
+    def __init__(self, duration: Floats, event: Bools) -> None:
         fold = inner_folds(event)
         self.everyone = PartialLikelihood(duration, event)
         self.parts = [(fold != k, PartialLikelihood(duration[fold != k], event[fold != k])) for k in np.unique(fold)]
@@ -31,7 +32,7 @@ class CrossValidatedCox:
         return score
 
 
-class RidgeCox:
+class RidgeCox(HazardModel):
     """A tuned ridge Cox model on a table with gaps.
 
     Args:
@@ -41,13 +42,13 @@ class RidgeCox:
     def __init__(self, *, apart: str | None = None) -> None:
         self.apart = apart
 
-    def fit(self, features: Floats, modality: Sequence[str], duration: Floats, event: NDArray[np.bool_]) -> "RidgeCox":
+    def fit(self, features: Floats, modality: Sequence[str], duration: Floats, event: Bools) -> "RidgeCox":
         """Learn imputation, scaling, penalties, coefficients and baseline from one row per training patient."""
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
         score = CrossValidatedCox(duration, event)
-        variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
-        columns, back = rotate(design, variance)
+        self.variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
+        columns, back = rotate(design, self.variance)
         self.coefficients: Floats = back @ fit_ridge_cox(columns, duration, event, 1.0)
         self.baseline = breslow(design @ self.coefficients, duration, event)
         return self
@@ -56,7 +57,11 @@ class RidgeCox:
         """Linear predictor, "N"; zero is the average patient of the training part."""
         return self.design.transform(features) @ self.coefficients
 
-    def cumulative_hazard(self, log_hazard: Floats, since: Floats, times: Floats) -> Floats:
-        """Hazard from `since` to `since + times`, "N Q", for those who have reached `since`."""
-        later = self.baseline(since[:, None] + times)
-        return (later - self.baseline(since)[:, None]) * np.exp(log_hazard)[:, None]
+    def held_out(self, features: Floats, duration: Floats, event: Bools, fold: NDArray[np.int64]) -> Floats:
+        """Log hazard "N" of each training patient from coefficients that were learnt without the patient's fold."""
+        columns, _ = rotate(self.design.transform(features), self.variance)
+        log_hazard = np.zeros(len(features))
+        for k in np.unique(fold):
+            out = fold == k
+            log_hazard[out] = columns[out] @ fit_ridge_cox(columns[~out], duration[~out], event[~out], 1.0)
+        return log_hazard

@@ -115,7 +115,8 @@ def compare_cohorts(training: Json, cohort: Cohort, modalities: Mapping[str, Mod
 def _compared(before: Json, column: "pd.Series[Any]") -> Json:
     """Both summaries of a covariate and what tells them apart."""
     numeric = before["kind"] == "numeric"
-    row: Json = {"training": before, "here": summarise_numbers(column) if numeric else summarise_classes(column)}
+    row: Json = {"kind": before["kind"]}
+    row |= {"training": before, "here": summarise_numbers(column) if numeric else summarise_classes(column)}
     row["difference"] = difference(before, column)
     if numeric:
         row["outside"] = int(outside(column, before).sum()) if "quantiles" in before else None

@@ -155,6 +155,11 @@ def _fitted(
     design = np.stack([columns[name] for name in names], axis=1)
     estimate, error = _climb(design, expected, observed.astype(np.float64), patient)
     value = {"intercept": 0.0, "slope": 0.0, **dict(zip(names, estimate.tolist(), strict=True))}
+    if value["slope"] <= -1.0:
+        raise ValueError(
+            f"the fitted slope is {1.0 + value['slope']:.2f}: the predictions do not order these patients, which no "
+            "recalibration mends; use intercept"
+        )
     se: dict[str, float] = dict(zip(names, error.tolist(), strict=True))
     return Recalibration(
         intercept=value["intercept"],

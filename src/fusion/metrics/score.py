@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from fusion.metrics.bootstrap import patient_weights
+from fusion.metrics.bootstrap_632 import score_632_plus
 from fusion.metrics.curves import score_curves
 from fusion.metrics.dynamic import ModelTable, one_visit_earlier
 from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE, FUSION_ONE_VISIT_EARLIER, Json, Scored, Scorer
@@ -115,6 +116,7 @@ def score_run(
     only: Collection[str] | None = None,
     subgroups: pd.DataFrame | None = None,
     held_back: pd.DataFrame | None = None,
+    apparent: pd.DataFrame | None = None,
 ) -> Json:
     """Score a run and its baselines: the content of `metrics.json`.
 
@@ -133,6 +135,8 @@ def score_run(
         only: As there.
         subgroups: `subgroups.csv` of the run: `patient_id` and covariates as text; None if there is none.
         held_back: `held_back.parquet` of the run, with its `model` column; None if there is none.
+        apparent: What the final models, with their `model` column, predict of their own training patients, where the
+            splits are subsamples: adds `bootstrap_632` (see `score_632_plus`).
     """
     ours = ModelTable(predictions, splits)
     reduced: dict[str, ModelTable] = {}
@@ -159,6 +163,8 @@ def score_run(
     )
     if only is None:
         result["curves"] = score_curves(models, result["task"], horizons=horizons, resamples=resamples, seed=seed)
+    if apparent is not None:
+        result["bootstrap_632"] = score_632_plus(models, apparent, horizons=horizons, resamples=resamples, seed=seed)
     if subgroups is not None:
         result["subgroups"] = score_subgroups(
             models[FUSION], subgroups, horizons=horizons, resamples=resamples, seed=seed

@@ -10,7 +10,7 @@ import pandas as pd
 from fusion.metrics.binomial import Link
 from fusion.metrics.bootstrap import Floats, average, difference, patient_weights, replicate
 from fusion.metrics.calibration import integrated_calibration_index
-from fusion.metrics.dynamic import ModelTable, grid_of, held_out, held_out_response, rows_at
+from fusion.metrics.dynamic import ModelTable, grid_of, held_out, held_out_response, last_by, rows_at
 from fusion.metrics.recalibration import (
     Mode,
     Recalibration,
@@ -56,7 +56,8 @@ def fit_task(rows: pd.DataFrame, horizon: float, landmarks: Sequence[float], mod
 
 def apply_task(rows: pd.DataFrame, horizon: float, fitted: Mapping[str, Recalibration]) -> pd.DataFrame:
     """Predictions of one task after recalibration; `risk` and `risk_group` stay, as do ranks."""
-    result = rows.copy()
+    changed = ["prob_responder", "prob_nonresponder"] if is_response(rows) else grid_of(rows)[0]
+    result = rows.astype(dict.fromkeys(changed, np.float64))
     for level, each in fitted.items():
         chosen = ((rows["visit"] > 0) == (level == LEVELS[1])).to_numpy()
         if is_response(rows):
@@ -75,13 +76,9 @@ def _stacked(rows: pd.DataFrame, landmarks: Sequence[float | None]) -> pd.DataFr
     """Rows to score at each of these prediction times, one below the other."""
     if not is_response(rows):
         return pd.concat([rows_at(rows, landmark) for landmark in landmarks])
-    known = [rows[rows["visit"] == 0] if landmark is None else _last_by(rows, landmark) for landmark in landmarks]
+    known = [rows[rows["visit"] == 0] if landmark is None else last_by(rows, landmark) for landmark in landmarks]
     stacked = pd.concat(known)
     return stacked[stacked["at_risk"].astype(bool)]
-
-
-def _last_by(rows: pd.DataFrame, landmark: float) -> pd.DataFrame:
-    return rows[rows["day"] <= landmark].sort_values(["day", "visit"]).groupby("patient_id").tail(1)
 
 
 def _fit_survival(rows: pd.DataFrame, mode: Mode, *, horizon: float) -> Recalibration:

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fusion.report import methods, summary, tables
+from fusion.report.audit import audit_of
 from fusion.report.availability import availability
 from fusion.report.decision_figures import decision_plate
 from fusion.report.dynamic_figures import dynamic_plates
@@ -16,6 +17,7 @@ from fusion.report.score_figures import auc_plate, landmark_plate, response_plat
 from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
 from fusion.report.tripod import count_answered, tripod
 from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, short_name, task_name
+from fusion.report.worth import optimism_tables, worth_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -60,10 +62,13 @@ def render(run: Run) -> str:
         patients=summary.num_patients(run),
         what_was_done=summary.what_was_done(run),
         answer=summary.answer(run),
+        audit=audit_of(run),
         models=[(slug(model), model_name(model), model == FUSION) for model in models],
         about_baselines=[(model_name(m), ABOUT_MODELS.get(m, "a plain model")) for m in models if m in plain],
         scores=tables.score_table(run),
         differences=tables.difference_table(run),
+        corrected=optimism_tables(run),
+        worth=worth_table(run),
         subgroups=tables.subgroup_tables(run),
         details=[(task_name(task), tables.detail_table(run, task)) for task in scored],
         flow=summary.flow(run),

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,9 @@ class Run:
         curves: Loss by `repeat`, `fold`, `epoch` and `part` (train, val); empty where absent.
         drawn: `metrics.json` below `curves`: scores along an axis, by task; empty where absent.
         subgroups: `metrics.json` below `subgroups`: figures by task, covariate and level; empty where absent.
+        corrected: `metrics.json` below `bootstrap_632`: figures by task and model; empty where absent.
         weights: Trained numbers of one network, or None where no model is in the folder.
+        audit: `audit.json`; empty where absent.
     """
 
     manifest: Mapping[str, Any]
@@ -58,7 +60,9 @@ class Run:
     curves: pd.DataFrame
     drawn: Mapping[str, Any]
     subgroups: Mapping[str, Any]
+    corrected: Mapping[str, Any]
     weights: int | None
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def simulated(self) -> bool:
@@ -91,8 +95,13 @@ class Run:
         scored = self.scores.get(task, {})
         groups = [scored.get("model", {}), *scored.get("landmark", {}).values()]
         names = dict.fromkeys(name for group in groups for name in group if name != "compare")
-        names = [name for name in names if not name.startswith(HELD_TO_LESS)]
-        return tuple(sorted(names, key=lambda name: (name != FUSION, name != FUSION_AT_BASELINE)))
+        shown = [name for name in names if not name.startswith(HELD_TO_LESS)]
+        return tuple(sorted(shown, key=lambda name: (name != FUSION, name != FUSION_AT_BASELINE)))
+
+    def held_to_less(self, task: str) -> tuple[str, ...]:
+        """Our model held to less than was known at a landmark: baseline, the visit before, old samples of an assay."""
+        groups = self.scores.get(task, {}).get("landmark", {}).values()
+        return tuple(dict.fromkeys(n for g in groups for n in g if n.startswith((FUSION_AT_BASELINE, *HELD_TO_LESS))))
 
     def baseline_models(self, task: str) -> tuple[str, ...]:
         """Plain models scored on a task."""
@@ -194,6 +203,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         manifest=manifest,
         qc=_read_json(folder / "qc.json"),
+        audit=_read_json(folder / "audit.json"),
         scores=metrics.get("task", {}),
         predictions=pd.read_parquet(folder / "predictions.parquet"),
         baselines=_read_table(folder / "baselines.parquet"),
@@ -201,6 +211,7 @@ def read_run(folder: Path) -> Run:
         curves=_read_curves(folder),
         drawn=metrics.get("curves", {}),
         subgroups=metrics.get("subgroups", {}),
+        corrected=metrics.get("bootstrap_632", {}),
         weights=_count_weights(folder, int(manifest.get("members") or 1)),
     )
 

@@ -95,11 +95,11 @@ def score_table(run: Run) -> Table | None:
     rows = []
     for model in dict.fromkeys(model for at in columns for model in run.models(at.task)):
         cells = [
-            _cell(run.estimate(at.task, model, at.metric, at.day), best=model == top)
+            figure_cell(run.estimate(at.task, model, at.metric, at.day), best=model == top)
             for at, top in zip(columns, best, strict=True)
         ]
         rows.append(_row(model, cells))
-    return Table(groups=_groups(columns), heads=_heads(columns), rows=(*rows, *_oracle_rows(run, columns)))
+    return Table(groups=column_groups(columns), heads=column_heads(columns), rows=(*rows, *_oracle_rows(run, columns)))
 
 
 def difference_table(run: Run) -> Table | None:
@@ -109,8 +109,8 @@ def difference_table(run: Run) -> Table | None:
     for model in dict.fromkeys(model for at in columns for model in run.models(at.task)):
         gains = [run.gain(at.task, model, at.metric, at.day) for at in columns]
         if any(gain is not None for gain in gains):
-            rows.append(_row(model, [_cell(gain, difference=True) for gain in gains]))
-    return Table(groups=_groups(columns), heads=_heads(columns), rows=tuple(rows)) if rows else None
+            rows.append(_row(model, [figure_cell(gain, difference=True) for gain in gains]))
+    return Table(groups=column_groups(columns), heads=column_heads(columns), rows=tuple(rows)) if rows else None
 
 
 def _oracle_rows(run: Run, columns: list[Column]) -> list[Row]:
@@ -164,9 +164,9 @@ def detail_table(run: Run, task: str) -> Table | None:
     counts = [("Patients", "n"), ("Events" if task != RESPONSE else "Responders", "events")]
     rows = []
     for model in run.models(task):
-        cells = [_cell(run.estimate(task, model, metric), places=places) for _, metric, places in columns]
+        cells = [figure_cell(run.estimate(task, model, metric), places=places) for _, metric, places in columns]
         if any(cell.order is not None for cell in cells):
-            numbers = [_cell(run.estimate(task, model, metric), places=0) for _, metric in counts]
+            numbers = [figure_cell(run.estimate(task, model, metric), places=0) for _, metric in counts]
             rows.append(_row(model, [*cells, *numbers]))
     heads = tuple([head for head, _, _ in columns] + [head for head, _ in counts])
     return Table(groups=(), heads=heads, rows=tuple(rows)) if rows else None
@@ -187,8 +187,8 @@ def subgroup_tables(run: Run) -> list[tuple[str, Table]]:
         rows = []
         for covariate, levels in covariates.items():
             for level, figures in levels.items():
-                cells = [_cell(only_estimate(figures.get(name))) for _, name in columns]
-                counts = [_cell(as_estimate(figures.get(name)), places=0) for name in ("n", "events")]
+                cells = [figure_cell(only_estimate(figures.get(name))) for _, name in columns]
+                counts = [figure_cell(as_estimate(figures.get(name)), places=0) for name in ("n", "events")]
                 rows.append(Row(name=f"{covariate_name(covariate)}: {level}", cells=(*cells, *counts)))
         if rows:
             heads = (*(head for head, _ in columns), "Patients", "Responders" if task == RESPONSE else "Events")
@@ -225,16 +225,19 @@ def _row(model: str, cells: list[Cell]) -> Row:
     return Row(name=model_name(model), cells=tuple(cells), model=slug(model), kind=kind)
 
 
-def _groups(columns: list[Column]) -> tuple[tuple[str, int], ...]:
+def column_groups(columns: list[Column]) -> tuple[tuple[str, int], ...]:
+    """Heads that span the prediction times of a task."""
     names = [f"{short_name(at.task)}, {'C-index' if at.metric == 'c_index' else 'AUROC'}" for at in columns]
     return tuple((name, names.count(name)) for name in dict.fromkeys(names))
 
 
-def _heads(columns: list[Column]) -> tuple[str, ...]:
+def column_heads(columns: list[Column]) -> tuple[str, ...]:
+    """When each column predicts."""
     return tuple(when(at.day).capitalize() for at in columns)
 
 
-def _cell(estimate: Estimate | None, *, places: int = 3, best: bool = False, difference: bool = False) -> Cell:
+def figure_cell(estimate: Estimate | None, *, places: int = 3, best: bool = False, difference: bool = False) -> Cell:
+    """A figure with its interval below, and the p value where it is a difference; a dash where undefined."""
     if estimate is None:
         return Cell("–")
     text = digits(estimate.value, places) if places else f"{estimate.value:,.0f}".replace("-", "−")

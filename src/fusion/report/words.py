@@ -11,18 +11,32 @@ MODELS = {
     "cox_stage": "Cox: stage",
     "cox_clinical": "Cox: clinical",
     "cox_all": "Cox: all features",
+    "elastic_net": "Elastic-net Cox",
+    "stacking": "Stacked Cox",
+    "boosting": "Boosted trees",
+    "forest": "Survival forest",
     "landmark_cox": "Landmark Cox: last values",
+    "landmark_mean": "Landmark Cox: mean values",
+    "landmark_visits": "Landmark Cox: visits alone",
     "logistic_clinical": "Logistic: clinical",
     "logistic_all": "Logistic: all features",
+    "landmark_logistic": "Landmark logistic: last values",
 }
 ABOUT_MODELS = {
     "km": "the Kaplan-Meier curve of the training patients, the same for everybody",
     "cox_stage": "Cox regression on stage alone",
     "cox_clinical": "ridge Cox regression on the clinical covariates",
     "cox_all": "penalised Cox regression on all assays, each summarised",
+    "elastic_net": "Cox regression on all assays that keeps few features",
+    "stacking": "late fusion: one Cox regression per assay, weighted by what each predicts in left-out patients",
+    "boosting": "gradient-boosted survival trees on all assays, each summarised",
+    "forest": "random survival forest on all assays, each summarised",
     "landmark_cox": "Cox regression fitted anew at every landmark on the last value of each assay",
+    "landmark_mean": "Cox regression fitted anew at every landmark on the mean of the values so far",
+    "landmark_visits": "landmark Cox regression on the number and spacing of visits, with no measured value",
     "logistic_clinical": "logistic regression on the clinical covariates",
     "logistic_all": "logistic regression on all assays, each summarised",
+    "landmark_logistic": "logistic regression fitted anew at every landmark on the last value of each assay",
 }
 TASKS = {"os": "overall survival", "pfs": "progression-free survival", "response": "objective response"}
 SHORT = {"os": "OS", "pfs": "PFS", "response": "Response"}

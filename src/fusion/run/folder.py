@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fusion.metrics import score_run, summary_table
+from fusion.metrics import FUSION, score_run, summary_table
 from fusion.report import build_report
 from fusion.run.console import console
 from fusion.training.checkpoint import write_json
@@ -35,6 +35,7 @@ class RunTables:
     splits: pd.DataFrame
     subgroups: pd.DataFrame | None
     held_back: pd.DataFrame | None
+    apparent: pd.DataFrame | None
 
 
 def read_run(folder: Path) -> RunTables:
@@ -52,7 +53,20 @@ def read_run(folder: Path) -> RunTables:
         held_back=optional("held_back.parquet"),
         splits=pd.read_csv(folder / "splits.csv", dtype={"patient_id": str}),
         subgroups=pd.read_csv(subgroups, dtype=str, keep_default_na=False) if subgroups.exists() else None,
+        apparent=_apparent(folder),
     )
+
+
+def _apparent(folder: Path) -> pd.DataFrame | None:
+    """What the final models predict of their own patients: of use where the splits are subsamples, else None."""
+    final = folder / "final_model"
+    subsampled = config_of(folder)["split"]["_target_"].endswith(".Subsampling")
+    if not subsampled or not (final / "predictions.parquet").exists():
+        return None
+    frames = [pd.read_parquet(final / "predictions.parquet").assign(model=FUSION)]
+    if (final / "baselines.parquet").exists():
+        frames.append(pd.read_parquet(final / "baselines.parquet"))
+    return pd.concat(frames, ignore_index=True)
 
 
 def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:

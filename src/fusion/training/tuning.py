@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def _search(
 ) -> list[dict[str, Any]]:
     """Settings and loss of every trial."""
     optuna = _import_optuna()
-    distributions = {name: _distribution(name, node) for name, node in search.space.items()}
+    distributions = {name: _distribution(node) for name, node in search.space.items()}
     start_seed = search.make_recipe(search.start).seed
     digest = hashlib.sha256(f"{start_seed}/{split.repeat}/{split.fold}".encode()).digest()
     sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big"), n_startup_trials=5)
@@ -132,44 +132,31 @@ def _import_optuna() -> Any:
     return optuna
 
 
-def _distribution(name: str, node: Mapping[str, Any]) -> "BaseDistribution":
+def _distribution(node: Mapping[str, Any]) -> "BaseDistribution":
     """What Optuna draws a setting from."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if set(node) == {"choices"} and node["choices"]:
+    if "choices" in node:
         return CategoricalDistribution(node["choices"])
-    if not {"low", "high"} <= set(node) <= {"low", "high", "log", "step"}:
-        raise ValueError(
-            f"tuning.space: {name} is {dict(node)}; give choices: [...], or low and high (and log or step)"
-        )
     low, high, log, step = node["low"], node["high"], bool(node.get("log", False)), node.get("step")
-    if not (math.isfinite(low) and math.isfinite(high) and low < high) or (log and low <= 0):
-        raise ValueError(f"tuning.space: {name} goes from {low} to {high}; low must be below high, above 0 if log")
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=log, step=step or 1)
     return FloatDistribution(float(low), float(high), log=log, step=step)
 
 
-def check_start(search_space: Mapping[str, Mapping[str, Any]], start: Settings) -> None:
-    """Refuse a space that does not hold the settings of the config itself.
+def check_range(name: str, node: Mapping[str, Any], value: Setting) -> None:
+    """Refuse a range that is none, or that does not hold the value of the config itself.
 
     Raises:
-        ValueError: One of them lies outside.
+        ValueError: What is wrong with it.
     """
-    for name, node in search_space.items():
-        value = start[name]
-        inside = value in node["choices"] if "choices" in node else node["low"] <= value <= node["high"]
-        if not inside:
-            raise ValueError(
-                f"tuning.space: {name} is {value} in the config, outside {dict(node)}; widen the space or set {name}"
-            )
-
-
-def describe(results: Sequence[Mapping[str, Any]]) -> str:
-    """The gain of a search in words, for the user.
-
-    >>> describe([{"loss": 2.0}, {"loss": 1.5}])
-    'inner loss 2.000 as configured, 1.500 at best of 2 trials'
-    """
-    best = min(result["loss"] for result in results)
-    return f"inner loss {results[0]['loss']:.3f} as configured, {best:.3f} at best of {len(results)} trials"
+    if set(node) != {"choices"} and not {"low", "high"} <= set(node) <= {"low", "high", "log", "step"}:
+        raise ValueError(
+            f"tuning.space: {name} is {dict(node)}; give choices: [...], or low and high (and log or step)"
+        )
+    if "choices" not in node and (not node["low"] < node["high"] or (node.get("log") and node["low"] <= 0)):
+        raise ValueError(f"tuning.space: {name} is {dict(node)}; low must be below high, and above 0 if log")
+    if not (value in node["choices"] if "choices" in node else node["low"] <= value <= node["high"]):
+        raise ValueError(
+            f"tuning.space: {name} is {value} in the config, outside {dict(node)}; widen the space or set {name}"
+        )

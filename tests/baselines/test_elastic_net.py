@@ -1,0 +1,67 @@
+"""The elastic net meets its optimality conditions, leaves noise out, and is not stopped short by tied times."""
+
+import numpy as np
+import pytest
+
+from fusion.baselines.elastic_net import LEAST_SHARE, NUM_PENALTIES, ElasticNetCox, elastic_net_path
+from fusion.baselines.newton import PartialLikelihood
+
+SIGNAL, NOISE = 2, 12
+
+
+def simulated(patients: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    design = rng.normal(size=(patients, SIGNAL + NOISE))
+    design = (design - design.mean(axis=0)) / design.std(axis=0)
+    return design, rng.exponential(np.exp(-design[:, 0] + design[:, 1])), rng.random(patients) < 0.7
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_each_step_of_the_path_is_optimal(l1_ratio):
+    """Where a coefficient is not zero, the likelihood pulls exactly as hard as the penalty; elsewhere, no harder."""
+    design, duration, event = simulated()
+    likelihood = PartialLikelihood(duration, event)
+    pull = np.abs(likelihood.derivatives(design, np.zeros(len(design)))[0]) / len(design)
+    largest = pull.max() / l1_ratio
+    path = elastic_net_path(design, duration, event, l1_ratio)
+    assert path.shape == (SIGNAL + NOISE, NUM_PENALTIES)
+    for step in (1, 10, NUM_PENALTIES - 1):
+        alpha, beta = largest * LEAST_SHARE ** (step / (NUM_PENALTIES - 1)), path[:, step]
+        pull = likelihood.derivatives(design, design @ beta)[0] / len(design) - alpha * (1 - l1_ratio) * beta
+        used = beta != 0
+        assert used.any()
+        np.testing.assert_allclose(pull[used], alpha * l1_ratio * np.sign(beta[used]), atol=1e-3)
+        assert (np.abs(pull[~used]) <= alpha * l1_ratio + 1e-3).all()
+
+
+def test_noise_is_left_out_and_the_signal_is_found():
+    design, duration, event = simulated()
+    model = ElasticNetCox(l1_ratio=1.0).fit(design, ["expression"] * design.shape[1], duration, event)
+    np.testing.assert_allclose(model.coefficients[:SIGNAL], [1, -1], atol=0.3)
+    assert (model.coefficients[SIGNAL:] == 0).sum() >= NOISE / 2
+    assert np.abs(model.coefficients[SIGNAL:]).max() < 0.15
+
+
+def test_without_any_signal_the_model_is_empty_or_nearly_so():
+    design, duration, event = simulated()
+    noise = design[:, SIGNAL:]
+    sizes = [
+        np.abs(ElasticNetCox(l1_ratio=0.5).fit(noise[order], ["labs"] * NOISE, duration, event).coefficients).sum()
+        for order in (np.random.default_rng(seed).permutation(len(noise)) for seed in range(5))
+    ]
+    assert np.median(sizes) < 0.2
+
+
+def test_tied_times_do_not_end_the_path():
+    """Progression is found at scans, so that most of its times are tied."""
+    design, _, event = simulated()
+    weak = 0.5 * (design[:, 1] - design[:, 0])
+    tied = np.ceil(np.random.default_rng(1).exponential(np.exp(weak)) * 4) * 42
+    assert len(np.unique(tied)) < len(tied) / 5
+    path = elastic_net_path(design, tied, event, 0.5)
+    assert (np.diff(np.abs(path).sum(axis=0)) > 0).all()
+
+
+def test_no_event_gives_no_coefficient():
+    design, duration, _ = simulated(20)
+    assert not elastic_net_path(design, duration, np.zeros(20, dtype=np.bool_), 0.5).any()
