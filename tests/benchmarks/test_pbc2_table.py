@@ -78,7 +78,8 @@ def write_run(folder: Path, patients: int = 60) -> None:
     )
     splits.to_csv(folder / "splits.csv", index=False)
     evaluation = {"landmarks": [365], "horizons": [300, 600]}
-    (folder / "config.json").write_text(json.dumps({"evaluation": evaluation}))
+    split = {"_target_": "fusion.data.splits.StratifiedKFold"}
+    (folder / "config.json").write_text(json.dumps({"evaluation": evaluation, "split": split}))
 
 
 def test_from_a_run_folder_to_the_page(pbc2_table: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
