@@ -36,7 +36,7 @@ EXPERIMENT = Experiment("pbc2", "biliary cirrhosis (Mayo)", f"{TRAIN} experiment
 YEAR = 365.25
 CAUSE, EITHER = "death", "os"
 OURS, PLAIN = "fusion", "landmark_cox"
-MODELS = (OURS, PLAIN, "cox_all", "cox_clinical")
+MODELS = (OURS, PLAIN, "landmark_mean", "landmark_visits", "cox_all", "cox_clinical")
 #: Scores of a window and what they are called; the mean over windows is taken of each.
 SCORES = {
     "auc_pooled": "AUC, folds pooled",
