@@ -42,6 +42,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
             num_outputs=num_outputs,
             dim=dim,
             modality_dropout=model["modality_dropout"],
+            knows_days=model["knows_days"],
         )
 
     tasks, trainer = config["tasks"], config["trainer"]["lightning"]

@@ -136,6 +136,24 @@ def test_an_absent_modality_changes_only_its_patients() -> None:
     torch.testing.assert_close(before[1:], after[1:])
 
 
+def test_without_days_neither_spacing_nor_number_of_visits_tells_anything() -> None:
+    """The ablation of informative visits: the calendar changed, and a visit without samples added, change nothing."""
+    batch, model = make_batch(), make_model(temporal=LastVisit)
+    other = replace(batch, day=batch.day * 3.0 + 1.0)
+    with torch.no_grad():
+        assert not torch.equal(model(other)["os"], model(batch)["os"])
+        model.knows_days = False
+        straight = model(batch)["os"]
+        assert torch.equal(model(other)["os"], straight)
+        seen_twice = torch.tensor([0, 0, 1, 2])  # a second visit on day 0, at which nothing was measured
+        slots = {name: keep_samples(samples, samples.slot % VISITS < 3) for name, samples in batch.samples.items()}
+        shifted = {name: replace(s, slot=s.slot + (s.slot % VISITS > 0).long()) for name, s in slots.items()}
+        every = torch.ones(PATIENTS, VISITS, dtype=torch.bool)
+        fewer = replace(batch, samples=slots, visit_mask=every)
+        more = replace(batch, samples=shifted, visit_mask=every)
+        assert torch.allclose(model(more)["os"], model(fewer)["os"][:, seen_twice], atol=1e-6)
+
+
 def test_order_of_rows_in_a_set_changes_nothing() -> None:
     model, batch = make_model(), make_batch()
     samples = dict(batch.samples)

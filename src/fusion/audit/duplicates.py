@@ -108,15 +108,18 @@ def _pairs(cohort: Cohort, modality: Modality, table: object) -> Iterator[Pair]:
 def alike_profiles(values: Floats) -> list[tuple[int, int, float]]:
     """Pairs of rows "S G" whose correlation stands far above that of all others, in blocks of O(S) memory.
 
-    Features are ranked and standardised over the samples first: what all samples have in common makes none alike.
+    Values are ranked within a sample, so that the depth of sequencing makes no difference, and standardised over the
+    samples: what all samples have in common makes none alike.
     """
-    values = values[:, (np.isnan(values).mean(axis=0) <= MOST_BLANK)]
-    spread = np.nanstd(values, axis=0) if len(values) else np.zeros(values.shape[1])
+    values = values[:, np.isnan(values).mean(axis=0) <= MOST_BLANK]
+    if len(values) < 3 or values.shape[1] < FEWEST_FEATURES:
+        return []
+    ranks = rankdata(values, axis=1, nan_policy="omit")
+    spread = np.nanstd(ranks, axis=0)
     variable = np.argsort(-spread, kind="stable")[: min(FEATURES, int((spread > 0).sum()))]
     if len(variable) < FEWEST_FEATURES:
         return []
-    ranks = rankdata(values[:, variable], axis=0, nan_policy="omit")
-    profile = np.nan_to_num((ranks - np.nanmean(ranks, axis=0)) / np.nanstd(ranks, axis=0))
+    profile = np.nan_to_num((ranks - np.nanmean(ranks, axis=0)) / np.where(spread > 0, spread, 1.0))[:, variable]
     profile -= profile.mean(axis=1, keepdims=True)
     size = np.linalg.norm(profile, axis=1, keepdims=True)
     profile = np.divide(profile, size, out=np.zeros_like(profile), where=size > 0)

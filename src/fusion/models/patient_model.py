@@ -42,6 +42,8 @@ class PatientModel(nn.Module):
         dim: Width of the model.
         modality_dropout: Share of (patient, modality) pairs hidden at each training step, so that the model meets
             every subset of assays that a patient may have.
+        knows_days: False hides when visits fall, for an ablation: with `LastVisit` the number and spacing of visits
+            then tell the model nothing.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class PatientModel(nn.Module):
         num_outputs: Mapping[str, int],
         dim: int,
         modality_dropout: float = 0.2,
+        knows_days: bool = True,
     ) -> None:
         super().__init__()
         self.modalities = tuple(encoders)
@@ -63,12 +66,14 @@ class PatientModel(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.heads = nn.ModuleDict({task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()})
         self.modality_dropout = modality_dropout
+        self.knows_days = knows_days
         self.dim = dim
 
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
-        course_VD = self.course(batch.day[batch.visit_mask])
+        day_BT = self.known_days(batch)
+        course_VD = self.course(day_BT[batch.visit_mask])
         values, masks, indices = [], [], []
         for index, name in enumerate(self.modalities):
             samples = batch.samples[name]
@@ -80,7 +85,7 @@ class PatientModel(nn.Module):
             source_BT = last_seen(sample_BT >= 0)
             seen_BT = (source_BT >= 0) & self._kept(b, batch.day.device)
             source_BT = source_BT.clamp(min=0)
-            age_BT = torch.log1p((batch.day - batch.day.gather(1, source_BT)) / 21.0)
+            age_BT = torch.log1p((day_BT - day_BT.gather(1, source_BT)) / 21.0)
             seen_V, age_V = seen_BT[batch.visit_mask], age_BT[batch.visit_mask]
             # a visit that has not seen the assay points at a row of zeros behind the samples
             sample_V = torch.where(seen_V, sample_BT.gather(1, source_BT)[batch.visit_mask], num_samples)
@@ -90,6 +95,10 @@ class PatientModel(nn.Module):
             masks.append(seen_V[:, None].expand(-1, num_tokens))
             indices.append(samples.slot.new_full((num_tokens,), index))
         return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
+
+    def known_days(self, batch: PatientBatch) -> Float[Tensor, "B T"]:
+        """Days of the visits as far as the model may know them."""
+        return batch.day if self.knows_days else torch.zeros_like(batch.day)
 
     def course(self, day: Float[Tensor, " V"]) -> Float[Tensor, "V D"]:
         """Factor of every dimension of a token: one in the first half, growing from zero with the days in the second.
@@ -112,5 +121,5 @@ class PatientModel(nn.Module):
         real_V = batch.visit_mask.flatten().nonzero().squeeze(1)
         fused_VD = self.fusion(self.place(batch))
         fused_BTD = fused_VD.new_zeros(b * t, self.dim).index_copy(0, real_V, fused_VD).view(b, t, self.dim)
-        state_BTD = self.dropout(self.temporal(fused_BTD, batch.day, batch.visit_mask))
+        state_BTD = self.dropout(self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask))
         return {task: head(state_BTD) for task, head in self.heads.items()}
