@@ -20,9 +20,11 @@ class SurvivalLoss(nn.Module, ABC):
 
     Attributes:
         num_outputs: Width of the head.
+        visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
     """
 
     num_outputs: int
+    visit_scale: float
 
     @abstractmethod
     def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
@@ -49,9 +51,11 @@ class ResponseLoss(nn.Module, ABC):
     Attributes:
         num_outputs: Width of the head.
         num_classes: Classes that it predicts, from worst to best.
+        visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
     """
 
     num_outputs: int
+    visit_scale: float
     num_classes: int
 
     @abstractmethod

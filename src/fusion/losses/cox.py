@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fusion.losses.base import SurvivalLoss
+from fusion.losses.weights import VISIT_SCALE
 from fusion.survival import breslow
 from fusion.types import Outcome, SurvivalPrediction
 
@@ -94,15 +95,22 @@ class Cox(SurvivalLoss):
     Args:
         ties: Treatment of tied events.
         num_knots: Jumps of the baseline hazard that are kept.
+        visit_scale: Days over which the weight of later visits fades.
     """
 
     num_outputs = 1
     baseline_times: Tensor
     baseline_log_hazard: Tensor
 
-    def __init__(self, ties: Literal["efron", "breslow"] = "efron", num_knots: int = 512) -> None:
+    def __init__(
+        self,
+        ties: Literal["efron", "breslow"] = "efron",
+        num_knots: int = 512,
+        visit_scale: float = VISIT_SCALE,
+    ) -> None:
         super().__init__()
         self.ties = ties
+        self.visit_scale = visit_scale
         self.register_buffer("baseline_times", torch.full((num_knots,), torch.inf))
         self.register_buffer("baseline_log_hazard", torch.full((num_knots,), -torch.inf))
 

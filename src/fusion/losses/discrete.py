@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusion.losses.base import SurvivalLoss
+from fusion.losses.weights import VISIT_SCALE
 from fusion.survival import kaplan_meier
 from fusion.types import Outcome, SurvivalPrediction
 
@@ -55,13 +56,15 @@ class LogisticHazard(SurvivalLoss):
 
     Args:
         num_bins: Bins of time; where fewer distinct event times exist, the bins at the end stay unused.
+        visit_scale: Days over which the weight of later visits fades.
     """
 
     cuts: Tensor
     base_logits: Tensor
 
-    def __init__(self, num_bins: int = 20) -> None:
+    def __init__(self, num_bins: int = 20, visit_scale: float = VISIT_SCALE) -> None:
         super().__init__()
+        self.visit_scale = visit_scale
         self.num_outputs = num_bins
         self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
         self.register_buffer("base_logits", torch.zeros(num_bins))

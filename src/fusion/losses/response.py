@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusion.losses.base import ResponseLoss
+from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Response, ResponsePrediction
 
 
@@ -27,14 +28,19 @@ def binary_nll(
 
 
 class BinaryResponse(ResponseLoss):
-    """Log odds of response at every visit, as a deviation from those of the training part."""
+    """Log odds of response at every visit, as a deviation from those of the training part.
+
+    Args:
+        visit_scale: Days over which the weight of later visits fades.
+    """
 
     num_outputs = 1
     num_classes = 2
     base_logit: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, visit_scale: float = VISIT_SCALE) -> None:
         super().__init__()
+        self.visit_scale = visit_scale
         self.register_buffer("base_logit", torch.zeros(()))
 
     def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:

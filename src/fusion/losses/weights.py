@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+#: Days over which the weight of later visits fades: months of treatment.
+VISIT_SCALE = 120.0
+
 
 def visit_weights(
-    day: Float[Tensor, "B T"], at_risk: Bool[Tensor, "B T"], first: float = 0.5, scale: float = 120.0
+    day: Float[Tensor, "B T"], at_risk: Bool[Tensor, "B T"], first: float = 0.5, scale: float = VISIT_SCALE
 ) -> Float[Tensor, "B T"]:
     """Weight of every visit, so that a patient with many visits does not weigh more than one with few.
 
@@ -22,7 +25,7 @@ def visit_weights(
         day: Day of each visit in order of time; padding repeats the last day.
         at_risk: Visits that enter the loss; the others weigh zero.
         first: Weight of the baseline visit.
-        scale: Days over which the interest in later visits fades.
+        scale: Days over which the weight of later visits fades; follow-up of years needs years.
 
     >>> visit_weights(torch.tensor([[0.0, 120.0, 120.0]]), torch.tensor([[True, True, False]]))
     tensor([[0.5000, 0.3161, 0.0000]])

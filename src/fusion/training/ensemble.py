@@ -28,12 +28,6 @@ Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
 
 
-def target_weights(batch: PatientBatch, task: str) -> Float[Tensor, "B T"]:
-    """Weight of every visit in the loss of a task; zero where the task asks nothing of the visit."""
-    target = batch.targets[task]
-    return visit_weights(batch.day, target.at_risk if isinstance(target, Outcome) else target.known)
-
-
 def held_out_outputs(
     members: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
 ) -> dict[str, Float[Tensor, "B T O"]]:
@@ -92,12 +86,18 @@ class Ensemble(nn.Module):
         """A copy of the members to be trained; before training all tasks have the same."""
         return copy.deepcopy(self.members_of(next(iter(self.losses)))).requires_grad_(True)
 
+    def weights_of(self, batch: PatientBatch, task: str) -> Float[Tensor, "B T"]:
+        """Weight of every visit in the loss of a task; zero where the task asks nothing of the visit."""
+        target = batch.targets[task]
+        asked = target.at_risk if isinstance(target, Outcome) else target.known
+        return visit_weights(batch.day, asked, scale=self.loss_of(task).visit_scale)
+
     def loss(
         self, outputs: Mapping[str, Float[Tensor, "B T O"]], batch: PatientBatch, share: Float[Tensor, " B"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Loss of every task over the patients whose `share` is above zero."""
         return {
-            task: self.loss_of(task)(outputs[task], batch.targets[task], target_weights(batch, task) * share[:, None])
+            task: self.loss_of(task)(outputs[task], batch.targets[task], self.weights_of(batch, task) * share[:, None])
             for task in self.losses
         }
 
@@ -122,7 +122,7 @@ class Ensemble(nn.Module):
     def prepare(self, batch: PatientBatch) -> None:
         """Let every loss learn from the training outcomes what it needs."""
         for task in self.losses:
-            self.loss_of(task).prepare(batch.targets[task], target_weights(batch, task))
+            self.loss_of(task).prepare(batch.targets[task], self.weights_of(batch, task))
 
     @torch.no_grad()
     def calibrate(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> dict[str, Float[Tensor, "B T O"]]:
@@ -135,7 +135,7 @@ class Ensemble(nn.Module):
         outputs = {task: held_out_outputs(self.members_of(task), batch, inner_fold)[task] for task in self.losses}
         for task, output in outputs.items():
             loss, target = self.loss_of(task), batch.targets[task]
-            weight = target_weights(batch, task) * held_out[:, None]
+            weight = self.weights_of(batch, task) * held_out[:, None]
             scale = best_scale(partial(_scaled_loss, loss, output, target, weight))
             getattr(self, f"scale_{task}").fill_(scale)
             outputs[task] = output * scale
