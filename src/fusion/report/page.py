@@ -16,7 +16,7 @@ from fusion.report.run_folder import FUSION, RESPONSE, Run, read_run
 from fusion.report.score_figures import auc_plate, landmark_plate, response_plate, slug, training_plates
 from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
 from fusion.report.tripod import count_answered, tripod
-from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, short_name, task_name
+from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, protocol, short_name, task_name
 from fusion.report.worth import optimism_tables, worth_table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -60,6 +60,7 @@ def render(run: Run) -> str:
         simulated=run.simulated,
         cohort=summary.cohort_name(run),
         patients=summary.num_patients(run),
+        protocol=protocol(run.manifest),
         what_was_done=summary.what_was_done(run),
         answer=summary.answer(run),
         audit=audit_of(run),

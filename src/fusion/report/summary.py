@@ -12,6 +12,7 @@ from fusion.report.words import (
     listed,
     model_name,
     p_sentence,
+    protocol,
     short_name,
     signed,
     task_name,
@@ -56,12 +57,9 @@ def what_was_done(run: Run) -> str:
     manifest = run.manifest
     modalities = list(manifest.get("modalities", []))
     visits = int(run.predictions["visit"].max()) + 1 if len(run.predictions) else 0
-    folds, repeats = int(manifest.get("folds") or 0), int(manifest.get("repeats") or 1)
     fused = f"fuses {counted(len(modalities), 'kind')} of data" if modalities else "fuses the available data"
     over = f" over up to {visits} visits" if visits > 1 else " at one visit"
-    tested = f"{folds}-fold cross-validation" if folds else "cross-validation"
-    if repeats > 1:
-        tested += f", repeated {repeats} times"
+    tested = protocol(manifest) or "cross-validation"
     kind = "simulated patients" if run.simulated else "patients"
     tasks = listed([*(task_name(task) for task in run.endpoints), *([task_name(RESPONSE)] if run.has_response else [])])
     return (

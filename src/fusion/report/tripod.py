@@ -6,7 +6,7 @@ Item texts are short descriptions of ours; the checklist itself has the full wor
 from dataclasses import dataclass
 
 from fusion.report.run_folder import FUSION, RESPONSE, Run
-from fusion.report.words import counted, listed, model_name, task_name, when
+from fusion.report.words import counted, listed, model_name, protocol, task_name, when
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ def _methods(run: Run) -> list[Item]:
     kinds = listed([str(each) for each in manifest.get("modalities", [])])
     landmarks = sorted({day for task in _tasks(run) for day in run.landmarks(task)})
     later = f" and at {listed([when(day) for day in landmarks])}" if landmarks else ""
-    folds, repeats = manifest.get("folds"), manifest.get("repeats") or 1
-    split = f"{folds}-fold cross-validation, patients kept whole" if folds else ""
-    split += f", {repeats} times" if split and repeats > 1 else ""
+    split = f"{protocol(manifest)}; a patient's visits stay together" if protocol(manifest) else ""
     plain = listed([model_name(each) for each in dict.fromkeys(m for t in _tasks(run) for m in run.baseline_models(t))])
     members = manifest.get("members") or 1
     ensemble = f"Mean of {members} networks a fold: " if members > 1 else "One network a fold: "

@@ -1,6 +1,8 @@
 """The words of the page: how models, tasks and times are called, and what the terms mean to a clinician."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from fusion.report.run_folder import Estimate
 
@@ -257,6 +259,25 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ('1 visit', '240 patients')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def protocol(manifest: Mapping[str, Any]) -> str:
+    """How patients were held out, in words; empty where the manifest does not say.
+
+    >>> protocol({"folds": 5, "repeats": 2}), protocol({"split": "Subsampling", "folds": 1, "repeats": 25})
+    ('5-fold cross-validation, repeated 2 times', '25 subsamples of .632 of the patients, tested on the others')
+    """
+    folds, repeats = int(manifest.get("folds") or 0), int(manifest.get("repeats") or 1)
+    again = f", repeated {repeats} times" if repeats > 1 else ""
+    special = {
+        "SiteHeldOut": f"leaving out one of {folds} sites at a time",
+        "Temporal": "training on the patients enrolled first and testing on the last",
+        "HoldOut": "one part of the patients held out",
+        "UserSplits": f"{folds}-fold cross-validation in folds given with the cohort{again}",
+        "Subsampling": f"{repeats} subsamples of .632 of the patients, tested on the others",
+    }
+    plain = f"{folds}-fold cross-validation{again}" if folds else ""
+    return special.get(str(manifest.get("split")), plain)
 
 
 def listed(items: list[str]) -> str:

@@ -134,6 +134,7 @@ def _manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> d
         "tasks": list(values["tasks"]),
         "modalities": list(values["modalities"]),
         "cohort": {"name": cohort.name, "path": cohort.folder.name, "patients": cohort.num_patients},
+        "split": values["split"]["_target_"].rpartition(".")[2],
         "folds": len({split.fold for split in splits}),
         "repeats": len({split.repeat for split in splits}),
         "members": values["members"],
