@@ -1,6 +1,6 @@
 """The table of docs/pbc2.md, dynamic prediction of death in biliary cirrhosis, from a run folder and nothing else.
 
-    python benchmarks/pbc2.py --run       makes the cohort and runs the experiment (about ten minutes), then writes
+    python benchmarks/pbc2.py --run       makes the cohort and runs the experiment (about four minutes), then writes
     python benchmarks/pbc2.py             writes from the latest finished run in runs/pbc2
     python benchmarks/pbc2.py out=FILE    prints the tables, writes them as JSON, and leaves the page alone
                                           (--name NAME: of the latest run in runs/NAME)
