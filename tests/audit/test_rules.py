@@ -109,3 +109,9 @@ def test_a_check_that_cannot_be_run_is_a_warning(study: Study, honest_run: Path,
     broken = [each for each in findings if "could not be run" in each.found]
     assert broken
     assert {each.verdict for each in broken} == {"warn"}
+
+
+def test_weights_of_another_version_are_named(study: Study):
+    larger = replace(study.recipe, num_members=study.recipe.num_members + 1)
+    with pytest.raises(ValueError, match="do not fit this version of the code"):
+        _ = replace(study, recipe_of=lambda _: larger).folds

@@ -58,7 +58,7 @@ def open_folds(folder: Path, splits: Sequence[Split], recipe_of: Callable[[Path]
         recipe_of: The recipe by which the fold of a folder was made.
 
     Raises:
-        ValueError: The models of a fold are not there.
+        ValueError: The models of a fold are not there, or are of another version of the code.
     """
     folds = []
     for split in splits:
@@ -66,7 +66,13 @@ def open_folds(folder: Path, splits: Sequence[Split], recipe_of: Callable[[Path]
         if not (place / "model.safetensors").is_file():
             raise ValueError(f"{place} holds no model: an audit needs the whole run folder; train it anew")
         recipe = recipe_of(place)
-        folds.append(SavedFold(split, place, recipe, load_fold(place, recipe)))
+        try:
+            folds.append(SavedFold(split, place, recipe, load_fold(place, recipe)))
+        except RuntimeError as error:  # a message of many lines, with the names of all weights
+            raise ValueError(
+                f"{place}: the weights do not fit this version of the code; train anew, or audit with the version that "
+                "manifest.json names"
+            ) from error
     return folds
 
 

@@ -148,6 +148,10 @@ def model_card(run: Run) -> list[tuple[str, str]]:
         ("Input", f"{kinds[:1].upper()}{kinds[1:]}; any may be absent." if kinds else ""),
         ("Output", f"Risk and probabilities of {listed([task_name(task) for task in tasks])}, at every visit."),
         ("Trained on", f"{patients:,} {kind} of the cohort {cohort}. No patient outside of it was scored."),
+        (
+            "For new patients",
+            "predict.py and final_model/, fitted on all of them in the same way; the figures are those of the folds.",
+        ),
         ("Performance, held-out", ". ".join(each[:1].upper() + each[1:] for each in performance)),
         ("Subgroups", f"Scored in {counted(len(levels), 'subgroup')}; see Subgroups." if levels else ""),
         ("Known limits", " ".join(_limits(run))),

@@ -130,7 +130,7 @@ def _methods(run: Run) -> list[Item]:
         Item(
             "12g",
             "How predictions were computed",
-            "By the saved networks of the fold that held the patient out; predict.py applies them to other cohorts.",
+            "By the networks of the fold that held the patient out; predict.py gives others to the final model.",
         ),
         Item(
             "13", "Class imbalance", "No resampling of classes; probabilities are checked for calibration as they are."
@@ -189,7 +189,11 @@ def _results(run: Run) -> list[Item]:
             "Not applicable: one cohort, split by patient." if run.manifest.get("folds") else "",
         ),
         Item("21", "Participants and events of each analysis", f"{'; '.join(counts)}." if counts else ""),
-        Item("22", "Specification of the full model", "Weights and preprocessing of every fold are in the run folder."),
+        Item(
+            "22",
+            "Specification of the full model",
+            "Weights and preprocessing of every fold and of the final model are in the run folder.",
+        ),
         Item(
             "23a",
             "Performance with intervals, in subgroups",
