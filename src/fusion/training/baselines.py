@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fusion.baselines.base import Baseline, SurvivalEstimate
 from fusion.data.cohort import Cohort
@@ -46,21 +48,28 @@ def fit_baselines(
     train, test = parts
     visits = pd.DataFrame({"patient_id": test.patient_ids, "visit": test.visit, "day": test.day})
     grid = np.asarray(times, dtype=np.float64)
-    frames = []
-    for task in tasks:
-        rows = target_rows(cohort, visits, task)
-        for model in models:
-            if not model.applies(train, task):
-                continue
-            fitted = model.fit(train, task)
-            estimate = fitted.predict(test, grid)
-            if isinstance(estimate, SurvivalEstimate):
-                cuts = _risk_cuts(fitted, train, task)
-                frame = survival_rows(rows, estimate.risk, estimate.survival, times, cuts)
-            else:
-                frame = response_rows(rows, estimate.probability)
-            frames.append(frame.assign(model=model.name))
+    # Matrices of a few hundred rows gain nothing from a second thread; on a busy machine the two wait for each other.
+    with threadpool_limits(1):
+        frames = [
+            _fit_and_predict(model, train, test, task, target_rows(cohort, visits, task), grid)
+            for task in tasks
+            for model in models
+            if model.applies(train, task)
+        ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _fit_and_predict(
+    model: Baseline, train: VisitTable, test: VisitTable, task: str, rows: pd.DataFrame, times: NDArray[np.float64]
+) -> pd.DataFrame:
+    fitted = model.fit(train, task)
+    estimate = fitted.predict(test, times)
+    if isinstance(estimate, SurvivalEstimate):
+        cuts = _risk_cuts(fitted, train, task)
+        frame = survival_rows(rows, estimate.risk, estimate.survival, times.tolist(), cuts)
+    else:
+        frame = response_rows(rows, estimate.probability)
+    return frame.assign(model=model.name)
 
 
 def _risk_cuts(model: Baseline, train: VisitTable, task: str) -> Sequence[float]:
