@@ -158,7 +158,7 @@ def test_a_run_that_is_not_finished(folder: Path, tmp_path: Path, capfd: pytest.
     (run / "config.json").write_text("{}")
     assert "finished run" in refused(capfd, "evaluate", f"runs=[{run}]")
     assert "run" in refused(capfd, "report", f"run={run}")
-    assert "no fitted fold" in refused(capfd, "predict", f"run={run}", f"data.path={folder}", "out=x")
+    assert "no fitted model" in refused(capfd, "predict", f"run={run}", f"data.path={folder}", "out=x")
 
 
 def test_validate_lists_every_problem(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -14,12 +14,12 @@ from fusion.report.worth import optimism_tables, worth_table
 
 def scored_again(folder: Path, **extra: pd.DataFrame) -> None:
     tables = [pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "baselines")]
-    metrics = score_run(*tables, pd.read_csv(folder / "splits.csv"), resamples=10, **extra)
+    metrics = score_run(*tables, pd.read_csv(folder / "splits.csv"), resamples=2, **extra)
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
 def test_worth_of_visits_and_of_an_assay(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", resamples=2)
+    folder = write_run(tmp_path / "run", patients=40, tasks=("os", "response"), curves=False, resamples=2)
     predictions = pd.read_parquet(folder / "predictions.parquet")
     later = predictions[predictions["visit"] > 0]
     nothing_held = later.assign(model="fusion_without_new_<b>labs</b>")
@@ -42,7 +42,7 @@ def test_single_visits_have_no_worth(tmp_path: Path) -> None:
 
 
 def test_optimism(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", resamples=2)
+    folder = write_run(tmp_path / "run", patients=40, tasks=("os", "response"), curves=False, resamples=2)
     assert optimism_tables(read_run(folder)) == []
     predictions, baselines = (pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "baselines"))
     apparent = pd.concat([predictions.assign(model="fusion"), baselines]).assign(repeat=0, fold=0)
