@@ -67,7 +67,13 @@ EXPERIMENTS = (
         shown=("os", "pfs", RESPONSE),
     ),
     Experiment("laml", "acute myeloid leukaemia (TCGA)", f"{TRAIN} experiment=laml", convert="examples/laml.py"),
-    Experiment("pbc2", "biliary cirrhosis (Mayo)", f"{TRAIN} experiment=pbc2", convert="examples/pbc2.py"),
+    Experiment(
+        "pbc2",
+        "biliary cirrhosis (Mayo)",
+        f"{TRAIN} experiment=pbc2",
+        convert="examples/pbc2.py",
+        published={("os", 365.0): "[joint model, over years](docs/pbc2.md)"},
+    ),
 )
 
 
