@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from fusion.report import external_shift, tables
 from fusion.report.external_figures import calibration_before_after, risk_group_plate
@@ -15,9 +13,9 @@ from fusion.report.external_recalibration import before_after_tables, middle_hor
 from fusion.report.external_words import own_figure, verdict
 from fusion.report.run_folder import FUSION, RESPONSE, Run
 from fusion.report.score_figures import auc_plate
+from fusion.report.template import fill
 from fusion.report.words import GLOSSARY, bounds, digits, listed, short_name, task_name
 
-TEMPLATES = Path(__file__).parent / "templates"
 #: Terms of the glossary that the page uses.
 TERMS = (
     *("C-index", "AUROC", "Brier score, IBS", "Calibration", "D-calibration", "ICI", "Interval (95 %)", "Landmark"),
@@ -44,16 +42,9 @@ def render_external(result: Mapping[str, Any], *, predictions: pd.DataFrame, rec
     run = _as_run(result, predictions)
     scored = [*run.endpoints, *([RESPONSE] if run.has_response else [])]
     recalibration, shift = result["recalibration"], result["shift"]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     middle = middle_horizon(result)
-    return environment.get_template("external.html.j2").render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return fill(
+        "external.html.j2",
         cohort=result["cohort"],
         trained=result["run"]["cohort"],
         run_name=result["run"]["name"],

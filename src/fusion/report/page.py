@@ -4,7 +4,6 @@ import base64
 import hashlib
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fusion.report import methods, summary, tables
@@ -15,11 +14,10 @@ from fusion.report.dynamic_figures import dynamic_plates
 from fusion.report.run_folder import FUSION, RESPONSE, Run, read_run
 from fusion.report.score_figures import auc_plate, landmark_plate, response_plate, slug, training_plates
 from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
+from fusion.report.template import TEMPLATES, fill
 from fusion.report.tripod import count_answered, tripod
 from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, protocol, short_name, task_name
 from fusion.report.worth import optimism_tables, worth_table
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(run: Path) -> Path:
@@ -40,20 +38,13 @@ def build_report(run: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     scored = [*run.endpoints, *([RESPONSE] if run.has_response else [])]
     models = dict.fromkeys(model for task in scored for model in run.models(task))
     items = tripod(run)
     plain = {model for task in scored for model in run.baseline_models(task)}
-    return environment.get_template("report.html.j2").render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return fill(
+        "report.html.j2",
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         manifest=run.manifest,
