@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/python scripts/train.py
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: setup
 	$(BIN)/ruff check

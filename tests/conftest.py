@@ -3,6 +3,7 @@
 import os
 
 os.environ["WANDB_MODE"] = "disabled"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, on small tensors
 
 from jaxtyping import install_import_hook
 
