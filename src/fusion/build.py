@@ -42,7 +42,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
             num_outputs=num_outputs,
             dim=dim,
             modality_dropout=model["modality_dropout"],
-            knows_days=model["knows_days"],
+            knows_days=model.get("knows_days", True),  # runs made before it could be hidden
         )
 
     tasks, trainer = config["tasks"], config["trainer"]["lightning"]
@@ -69,6 +69,8 @@ def build_search(config: Mapping[str, Any]) -> Search | None:
     if not tuning:
         return None
     space = dict(_ranges(tuning["space"]))
+    if tuning["trials"] < 1 or not space:
+        raise ValueError("tuning needs trials=1 or more and a space that is not empty; tuning=none searches nothing")
     start = {name: _setting(config, name) for name in space}
     for name, node in space.items():
         check_range(name, node, start[name])

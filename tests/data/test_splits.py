@@ -209,6 +209,7 @@ def test_temporal_tests_on_the_latest_and_keeps_a_year_together() -> None:
         (StratifiedKFold(folds=5), 9, "lower `folds` to 4"),
         (StratifiedKFold(folds=2), 3, "at least 4"),
         (StratifiedKFold(folds=1), 20, "at least 2 folds"),
+        (Subsampling(repeats=0), 20, "at least 1 is needed"),
         (StratifiedKFold(folds=2, val_fraction=0.99), 4, "lower `val_fraction`"),
         (SiteHeldOut(column="hospital"), 20, "no column 'hospital'"),
         (SiteHeldOut(column="stage"), 40, "blank for"),

@@ -105,6 +105,7 @@ def test_the_test_part_has_no_say(tiny_cohort: Cohort, fold: Path, tmp_path: Pat
         ("+tuning.space.trainer.patience={values:[8]}", "give choices"),
         ("+tuning.space.trainer.patience=8", "give choices"),
         ("tuning.space.model.dim={choices:[]}", "outside"),
+        ("tuning.trials=0", "trials=1 or more"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(tiny_cohort: Cohort, space: str, message: str):

@@ -124,6 +124,8 @@ class Subsampling(Splitter):
 
     def __call__(self, cohort: Cohort) -> list[Split]:
         """Return `repeats` splits, each the only fold of its repeat."""
+        if self.repeats < 1:
+            raise ValueError(f"repeats={self.repeats}: at least 1 is needed")
         fraction = _checked_fraction(self.test_fraction)
         orders = [self._ordered(cohort, cohort.patient_ids, f"subsample/{repeat}") for repeat in range(self.repeats)]
         return [self._split(cohort, repeat, 0, _every_nth(order, fraction)) for repeat, order in enumerate(orders)]
