@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tiny import write_tiny_cohort
 
-from fusion.build import build_recipe, build_search, fitting_config
+from fusion.build import build_recipe, build_search, build_splitter, fitting_config
 from fusion.cli import CONFIGS
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
@@ -112,6 +112,13 @@ def test_split(option: str, cohort: Cohort):
     for split in instantiate(composed(f"split={option}")["split"], _convert_="all")(cohort):
         parts = [set(split.train), set(split.val), set(split.test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == cohort.num_patients
+
+
+def test_a_split_that_an_experiment_set_up_for_another_way_says_what_to_take_out():
+    config = composed("split=site", experiment="demo_fast")
+    with pytest.raises(ValueError, match=r"add ~split\.folds ~split\.repeats"):
+        build_splitter(config)
+    assert build_splitter(composed("split=site", "~split.folds", "~split.repeats", experiment="demo_fast"))
 
 
 @pytest.mark.parametrize("option", options("baselines"))

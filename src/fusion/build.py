@@ -1,17 +1,19 @@
 """From config to objects: what the nodes of a resolved config make. Commands are in `fusion.run`."""
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
 from fusion.data.modalities.base import Modality
+from fusion.data.splits import Splitter
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines, fit_baselines
 from fusion.training.fold import Recipe
@@ -27,6 +29,18 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def build(node: Any) -> Any:
     """The object, or with `_partial_` its maker, that a node of the config describes."""
     return instantiate(node, _convert_="all")
+
+
+def build_splitter(config: Mapping[str, Any]) -> Splitter:
+    """The way to split of the config; says what to take out where an experiment set it up for another way."""
+    node = config["split"]
+    known = {field.name for field in dataclasses.fields(get_class(node["_target_"]))}
+    foreign = [key for key in node if key not in known and not key.startswith("_")]
+    if foreign:
+        words = " ".join(f"~split.{key}" for key in foreign)
+        raise ValueError(f"{node['_target_']} knows no {', '.join(foreign)}, which the experiment sets; add {words}")
+    splitter: Splitter = build(node)
+    return splitter
 
 
 def build_recipe(config: Mapping[str, Any]) -> Recipe:

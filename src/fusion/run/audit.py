@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fusion.audit import Finding, Study, run_checks
-from fusion.build import build, build_baselines, build_recipe, fold_recipe
+from fusion.build import build_baselines, build_recipe, build_splitter, fold_recipe
 from fusion.data.splits import SiteHeldOut, read_splits
 from fusion.report import build_report
 from fusion.run.cohorts import open_cohort
@@ -66,7 +66,7 @@ def open_study(folder: Path, data: str | None = None) -> Study:
         raise ValueError(
             f"{cohort.folder} is not the cohort of {folder} (other: {', '.join(changed)}); name that one: data.path=DIR"
         )
-    splitter = build(values["split"])
+    splitter = build_splitter(values)
     return Study(
         folder=folder,
         cohort=cohort,

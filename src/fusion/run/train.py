@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from fusion.build import build, build_baselines, build_recipe, build_search, fitting_config, plain
+from fusion.build import build, build_baselines, build_recipe, build_search, build_splitter, fitting_config, plain
 from fusion.data.cohort import Cohort
 from fusion.data.qc import summarise_cohort
 from fusion.data.shift import summarise_training
@@ -35,7 +35,7 @@ def train(config: DictConfig) -> int:
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
         values = fitting_config(values, cohort, console.print)
-        splitter = build(values["split"])
+        splitter = build_splitter(values)
         splits = splitter(cohort)
         manifest = _manifest(values, cohort, splits)
         if (folder / "config.json").exists():
