@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,23 @@ def test_splits_are_disjoint_and_cover_everyone(run: Path):
     assert set(splits["part"]) == {"train", "val", "test"}
     tested = splits[splits["part"] == "test"]
     assert tested.groupby("repeat")["patient_id"].apply(lambda ids: ids.is_unique and len(ids) == 36).all()
+
+
+def test_what_is_handed_on_predicts_the_same_and_names_nobody(run: Path, cohort_folder: Path, tmp_path: Path):
+    """The guide's list: no table, no checkpoint, no inner fold; and no id of a patient in what is left."""
+    given = tmp_path / "given"
+    shutil.copytree(run / "final_model", given / "final_model", ignore=shutil.ignore_patterns("*.parquet", "*.ckpt"))
+    shutil.copy(run / "config.json", given)
+    preprocessing = given / "final_model" / "preprocessing.json"
+    preprocessing.write_text(json.dumps({k: v for k, v in read_json(preprocessing).items() if k != "inner_fold"}))
+    rows = []
+    for folder in (run, given):
+        out = tmp_path / f"{folder.name}.parquet"
+        assert called("predict", f"run={folder}", f"data.path={cohort_folder}", f"out={out}") == 0
+        rows.append(pd.read_parquet(out))
+    pd.testing.assert_frame_equal(*rows)
+    left = b"".join(path.read_bytes() for path in given.rglob("*") if path.is_file())
+    assert not [patient for patient in rows[0]["patient_id"].unique() if patient.encode() in left]
 
 
 @pytest.mark.parametrize("name", ["predictions", "baselines"])
