@@ -57,7 +57,9 @@ def predictions(patients: int, folds: int = 5) -> tuple[pd.DataFrame, pd.DataFra
         }
     )
     rows = rows.join(pd.DataFrame(survival, columns=[f"survival_{day:g}" for day in GRID]))
-    parts = [rows[["repeat", "patient_id"]].assign(fold=k, part=np.where(fold == k, "test", "train")) for k in range(5)]
+    parts = [
+        rows[["repeat", "patient_id"]].assign(fold=k, part=np.where(fold == k, "test", "train")) for k in range(folds)
+    ]
     return rows, pd.concat(parts)
 
 

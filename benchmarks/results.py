@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fusion.metrics.scorer import FUSION
 from fusion.report import headline_figure
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run, read_run
+from fusion.report.run_folder import RESPONSE, Estimate, Run, read_run
 from fusion.report.words import short_name
 from fusion.report.worth import worth_name
 

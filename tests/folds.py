@@ -9,7 +9,7 @@ from composed import FAST, composed, on_cohort
 
 from fusion.build import build_recipe
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import load_assays
+from fusion.data.dataset import load_assays, load_tables
 from fusion.data.splits import Split, StratifiedKFold
 from fusion.training.fold import FittedFold, Recipe, fit_fold
 
@@ -38,5 +38,5 @@ def predicted(
     fitted: FittedFold, cohort: Cohort, recipe: Recipe, patients: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """What a fitted fold predicts for some patients, all by default."""
-    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    tables = load_tables(cohort, recipe.make_modalities())
     return fitted.predict(cohort, tables, cohort.patient_ids if patients is None else patients, recipe.times)

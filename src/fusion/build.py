@@ -93,6 +93,7 @@ def build_search(config: Mapping[str, Any]) -> Search | None:
         space=space,
         start=start,
         trials=tuning["trials"],
+        seed=config["seed"],
     )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from fake_run import write_run
 
+from fusion.metrics.scorer import FUSION
 from fusion.report.decision_figures import decision_plate
 from fusion.report.dynamic_figures import dynamic_lines, dynamic_plates
-from fusion.report.run_folder import FUSION, Run, read_run
+from fusion.report.run_folder import Run, read_run
 from fusion.report.score_figures import auc_lines, auc_plate
 from fusion.report.tables import detail_table, score_table, subgroup_tables
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from fake_run import write_run
 
-from fusion.report.run_folder import FUSION, read_run
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import read_run
 
 
 def test_figures_are_those_of_the_metrics(complete_run: Path) -> None:

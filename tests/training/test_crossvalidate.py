@@ -13,7 +13,7 @@ from folds import first_split, fit, predicted, recipe_for
 from tiny import write_tiny_cohort
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import fit_assays, load_assays, pack_cohort
+from fusion.data.dataset import fit_assays, load_assays, load_tables, pack_cohort
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
 from fusion.training.crossvalidate import cross_validate
@@ -219,10 +219,11 @@ def test_clinical_covariates_alone(tmp_path: Path):
 def test_finished_folds_are_kept(tiny_cohort: Cohort, tmp_path: Path):
     recipe = recipe_for(tiny_cohort)
     splits = StratifiedKFold(folds=2, repeats=1)(tiny_cohort)
-    first = cross_validate(tiny_cohort, splits, tmp_path, recipe)
+    tables = load_tables(tiny_cohort, recipe.make_modalities())
+    first = cross_validate(tiny_cohort, tables, splits, tmp_path, recipe)
     assert first.baselines.empty
     stamp = (tmp_path / "fold_0_0" / "model.safetensors").stat().st_mtime_ns
-    again = cross_validate(tiny_cohort, splits, tmp_path, recipe)
+    again = cross_validate(tiny_cohort, tables, splits, tmp_path, recipe)
     assert (tmp_path / "fold_0_0" / "model.safetensors").stat().st_mtime_ns == stamp
     pd.testing.assert_frame_equal(first.predictions, again.predictions)
 

@@ -8,7 +8,7 @@ import pytest
 from folds import fit, predicted, recipe_for
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import load_assays
+from fusion.data.dataset import load_tables
 from fusion.training.fold import FittedFold, Recipe
 from fusion.training.held_back import held_back_predictions, later_samples
 
@@ -26,7 +26,7 @@ def fitted(tiny_cohort: Cohort, recipe: Recipe, tmp_path_factory: pytest.TempPat
 
 
 def held_back(fitted: FittedFold, cohort: Cohort, recipe: Recipe) -> pd.DataFrame:
-    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    tables = load_tables(cohort, recipe.make_modalities())
     return held_back_predictions(fitted, cohort, tables, cohort.patient_ids, recipe.times)
 
 

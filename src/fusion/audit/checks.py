@@ -28,7 +28,7 @@ from fusion.audit.scores import below_the_oracle, brier_weights, only_those_at_r
 from fusion.audit.splits import inner_folds_lie_inside, parts_are_disjoint, sites_are_whole
 from fusion.audit.visits import visits_tell_nothing
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import load_assays
+from fusion.data.dataset import load_tables
 from fusion.data.splits import Split
 from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import FitBaselines
@@ -81,7 +81,7 @@ class Study:
     @cached_property
     def tables(self) -> dict[str, object]:
         """Raw table of every modality."""
-        return {name: assay.table for name, assay in load_assays(self.cohort, self.recipe.make_modalities()).items()}
+        return load_tables(self.cohort, self.recipe.make_modalities())
 
     @cached_property
     def folds(self) -> list[SavedFold]:

@@ -9,7 +9,7 @@ from fusion.audit.copy import with_later_visits, with_other_samples, without_lat
 from fusion.audit.finding import Finding, judged
 from fusion.audit.folds import SavedFold
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import load_assays
+from fusion.data.dataset import load_tables
 
 KEYS = ["task", "patient_id", "visit"]
 #: So many are predicted.
@@ -54,7 +54,7 @@ def future_visits_change_nothing(fold: SavedFold, cohort: Cohort, cuts: Sequence
 
 def _predictor(fold: SavedFold) -> Callable[[Cohort], pd.DataFrame]:
     def predict(cohort: Cohort) -> pd.DataFrame:
-        tables = {name: assay.table for name, assay in load_assays(cohort, fold.recipe.make_modalities()).items()}
+        tables = load_tables(cohort, fold.recipe.make_modalities())
         return fold.fitted.predict(cohort, tables, fold.split.test[:PATIENTS], fold.recipe.times)
 
     return predict

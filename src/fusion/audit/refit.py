@@ -15,7 +15,7 @@ from fusion.audit.copy import copy_without
 from fusion.audit.finding import Finding, judged
 from fusion.audit.ranks import FEWEST_EVENTS, Rank, baseline_rows, rank_of
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import RESPONSE, load_assays
+from fusion.data.dataset import RESPONSE, load_assays, load_tables
 from fusion.data.modalities.base import Modality
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
@@ -174,7 +174,8 @@ def _reads(modality: Modality, cohort: Cohort) -> bool:
 
 def _cross_validated(recipe: Recipe, cohort: Cohort, splits: Sequence[Split]) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
-        return cross_validate(cohort, splits, Path(scratch), recipe).predictions
+        tables = load_tables(cohort, recipe.make_modalities())
+        return cross_validate(cohort, tables, splits, Path(scratch), recipe).predictions
 
 
 def _nothing_found(rule: str, attempt: Callable[[int], pd.DataFrame], attempts: int, what: str) -> Finding:

@@ -1,6 +1,6 @@
 """Whether the scores of a run are what its predictions and the outcomes say: who was counted, and with what weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from fusion.audit.finding import Finding, judged
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
+from fusion.metrics import FUSION
 
 Floats = NDArray[np.float64]
-FUSION = "fusion"
 #: Durations are saved in single precision.
 DAY_TOLERANCE = 1e-2
 BRIER_TOLERANCE = 1e-6
@@ -25,17 +25,20 @@ def end_of(outcomes: pd.DataFrame, task: str) -> tuple["pd.Series[float]", "pd.S
     return days.where(event.notna()), event
 
 
-def _scored_levels(metrics: Mapping[str, Any], task: str) -> dict[float | None, Mapping[str, Any]]:
-    """Figures by model, at the baseline visit (None) and at every landmark."""
+def _scored_levels(
+    metrics: Mapping[str, Any], task: str, rows: pd.DataFrame
+) -> Iterator[tuple[dict[str, int], float | None, pd.DataFrame]]:
+    """Patients scored by model, at the baseline visit (None) and at every landmark, and the rows known by then."""
     scored = metrics.get("task", {}).get(task, {})
     levels: dict[float | None, Mapping[str, Any]] = {None: scored.get("model", {})}
-    for day, figures in scored.get("landmark", {}).items():
-        levels[float(day)] = figures
-    return levels
+    levels |= {float(day): figures for day, figures in scored.get("landmark", {}).items()}
+    for landmark, figures in levels.items():
+        seen = rows[rows["visit"] == 0] if landmark is None else rows[rows["day"] <= landmark]
+        yield {name: int(each.get("n", 0)) for name, each in figures.items() if name != "compare"}, landmark, seen
 
 
-def _count(figures: Mapping[str, Any], model: str) -> int:
-    return int(figures[model].get("n", 0))
+def _when(landmark: float | None) -> str:
+    return "baseline" if landmark is None else f"day {landmark:g}"
 
 
 def only_those_at_risk(predictions: pd.DataFrame, metrics: Mapping[str, Any], outcomes: pd.DataFrame) -> Finding:
@@ -63,16 +66,15 @@ def only_those_at_risk(predictions: pd.DataFrame, metrics: Mapping[str, Any], ou
         apart |= (rows["event"].astype(bool).to_numpy() != (event == 1))[both]
         if apart.any():
             faults.append(f"{task}: duration or event of {int(apart.sum())} visits is not that of outcomes.csv")
-        for landmark, figures in _scored_levels(metrics, str(task)).items():
-            seen = rows[rows["visit"] == 0] if landmark is None else rows[rows["day"] <= landmark]
-            after = seen["day"] if landmark is None else landmark
-            left = end_of(outcomes, str(task))[0].reindex(seen["patient_id"]).to_numpy() > np.asarray(after)
+        for figures, landmark, seen in _scored_levels(metrics, str(task), rows.assign(end=days)):
+            left = seen["end"] > (seen["day"] if landmark is None else landmark)
             there = int(seen.loc[left, "patient_id"].nunique())
-            for model in (name for name in figures if name != "compare"):
-                counts += 1
-                if _count(figures, model) > there:
-                    when = "baseline" if landmark is None else f"day {landmark:g}"
-                    faults.append(f"{task}, {model} at {when}: {_count(figures, model)} scored, {there} still at risk")
+            counts += len(figures)
+            faults += [
+                f"{task}, {model} at {_when(landmark)}: {scored} scored, {there} still at risk"
+                for model, scored in figures.items()
+                if scored > there
+            ]
     return judged(
         "Rule 2: only patients still at risk are scored",
         faults,
@@ -95,14 +97,14 @@ def patients_are_counted_once(predictions: pd.DataFrame, metrics: Mapping[str, A
         faults.append(f"{twice} visits are predicted twice in one repeat")
     at_risk = predictions[predictions["at_risk"].astype(bool)]
     for task, rows in at_risk.groupby("task"):
-        for landmark, figures in _scored_levels(metrics, str(task)).items():
-            seen = rows[rows["visit"] == 0] if landmark is None else rows[rows["day"] <= landmark]
+        for figures, landmark, seen in _scored_levels(metrics, str(task), rows):
             patients = seen["patient_id"].nunique()
-            for model in (name for name in figures if name != "compare"):
-                counts += 1
-                if _count(figures, model) > patients:
-                    when = "baseline" if landmark is None else f"day {landmark:g}"
-                    faults.append(f"{task}, {model} at {when}: n = {_count(figures, model)} of {patients} patients")
+            counts += len(figures)
+            faults += [
+                f"{task}, {model} at {_when(landmark)}: n = {scored} of {patients} patients"
+                for model, scored in figures.items()
+                if scored > patients
+            ]
     return judged(
         "Rule 6: visits of a patient are not scored as independent",
         faults,

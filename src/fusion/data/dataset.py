@@ -35,6 +35,11 @@ def load_assays(cohort: Cohort, modalities: Mapping[str, Modality]) -> dict[str,
     }
 
 
+def load_tables(cohort: Cohort, modalities: Mapping[str, Modality]) -> dict[str, object]:
+    """The raw table of every modality, read once: each fold lays it beside fresh modalities of its own."""
+    return {name: assay.table for name, assay in load_assays(cohort, modalities).items()}
+
+
 def fit_assays(cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str]) -> None:
     """Fit the preprocessing of every modality on the samples of these patients, and on no other."""
     for assay in assays.values():

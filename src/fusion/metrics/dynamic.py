@@ -109,6 +109,16 @@ def rows_at(rows: pd.DataFrame, landmark: float | None) -> pd.DataFrame:
     return last[last["residual"] > 0]
 
 
+def response_rows_at(rows: pd.DataFrame, landmark: float | None) -> pd.DataFrame:
+    """Predictions of a response to score at a landmark (None: at the baseline visit), one per repeat and patient.
+
+    A patient whose last visit by the landmark was no longer before the assessment is left out, rather than scored
+    with an older prediction.
+    """
+    last = rows[rows["visit"] == 0] if landmark is None else last_by(rows, landmark)
+    return last[last["at_risk"].astype(bool)]
+
+
 def _training(outcomes: pd.DataFrame, inside: frozenset[str]) -> Training:
     """Curves of the training patients; of the scored ones where no training outcome is at hand (external data)."""
     train = outcomes[outcomes.index.isin(inside)]
@@ -181,15 +191,10 @@ def held_out_response(
     training_patients: TrainingPatients,
     place: Mapping[str, int],
 ) -> list[HeldOutResponse]:
-    """Build what is scored in every repeat for a response: patients whose assessment came after their last visit.
-
-    A patient whose last visit by the landmark was no longer before the assessment is left out, rather than scored
-    with an older prediction.
-    """
+    """Build what is scored in every repeat for a response: patients whose assessment came after their last visit."""
     rows = rows.assign(patient_id=rows["patient_id"].astype(str))
     labels = rows[rows["at_risk"].astype(bool)].drop_duplicates("patient_id").set_index("patient_id")["label"] == 1
-    last = rows[rows["visit"] == 0] if landmark is None else last_by(rows, landmark)
-    chosen = last[last["at_risk"].astype(bool)]
+    chosen = response_rows_at(rows, landmark)
     missing = chosen.loc[~np.isfinite(chosen["prob_responder"]), "patient_id"]
     if len(missing):
         raise ValueError(f"no response is predicted for patient {missing.iloc[0]} and {len(missing) - 1} more")

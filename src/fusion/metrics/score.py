@@ -17,13 +17,19 @@ from fusion.metrics.bootstrap import patient_weights
 from fusion.metrics.bootstrap_632 import score_632_plus
 from fusion.metrics.curves import score_curves
 from fusion.metrics.dynamic import ModelTable, one_visit_earlier
-from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE, FUSION_ONE_VISIT_EARLIER, Json, Scored, Scorer
+from fusion.metrics.scorer import (
+    FUSION,
+    FUSION_AT_BASELINE,
+    FUSION_ONE_VISIT_EARLIER,
+    HELD_TO_LESS,
+    Json,
+    Scored,
+    Scorer,
+)
 from fusion.metrics.subgroups import score_subgroups
 
 HORIZONS = (180.0, 365.0, 730.0)
 LANDMARKS = (42.0, 84.0)
-#: Our model held to less than was known, which is of interest for differences alone and is in no list of models.
-HELD_TO_LESS = (FUSION_ONE_VISIT_EARLIER, "fusion_without_new_")
 
 
 def _level(

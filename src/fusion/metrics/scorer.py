@@ -18,6 +18,10 @@ from fusion.metrics.survival import last_followed, survival_points, survival_sta
 
 #: Our model; and the same model held to what it knew at the baseline visit, or at the visit before the last one.
 FUSION, FUSION_AT_BASELINE, FUSION_ONE_VISIT_EARLIER = "fusion", "fusion_at_baseline", "fusion_one_visit_earlier"
+#: And, with the name of an assay behind it, the model held to the first sample of that assay.
+FUSION_WITHOUT_NEW = "fusion_without_new_"
+#: These are of interest for differences alone, and in no list of models.
+HELD_TO_LESS = (FUSION_ONE_VISIT_EARLIER, FUSION_WITHOUT_NEW)
 #: Differences of these between models say which is better; a difference of slopes does not.
 NOT_COMPARED = (
     *("calibration", "calibration_slope", "calibration_intercept", "observed_expected", "d_calibration"),

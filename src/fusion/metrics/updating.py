@@ -10,7 +10,7 @@ import pandas as pd
 from fusion.metrics.binomial import Link
 from fusion.metrics.bootstrap import Floats, average, difference, patient_weights, replicate
 from fusion.metrics.calibration import integrated_calibration_index
-from fusion.metrics.dynamic import ModelTable, grid_of, held_out, held_out_response, last_by, rows_at
+from fusion.metrics.dynamic import ModelTable, grid_of, held_out, held_out_response, response_rows_at, rows_at
 from fusion.metrics.recalibration import (
     Mode,
     Recalibration,
@@ -74,11 +74,8 @@ def apply_task(rows: pd.DataFrame, horizon: float, fitted: Mapping[str, Recalibr
 
 def _stacked(rows: pd.DataFrame, landmarks: Sequence[float | None]) -> pd.DataFrame:
     """Rows to score at each of these prediction times, one below the other."""
-    if not is_response(rows):
-        return pd.concat([rows_at(rows, landmark) for landmark in landmarks])
-    known = [rows[rows["visit"] == 0] if landmark is None else last_by(rows, landmark) for landmark in landmarks]
-    stacked = pd.concat(known)
-    return stacked[stacked["at_risk"].astype(bool)]
+    at = response_rows_at if is_response(rows) else rows_at
+    return pd.concat([at(rows, landmark) for landmark in landmarks])
 
 
 def _fit_survival(rows: pd.DataFrame, mode: Mode, *, horizon: float) -> Recalibration:

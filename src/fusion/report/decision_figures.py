@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from fusion.metrics.scorer import FUSION
 from fusion.report.plates import Plate
-from fusion.report.run_folder import FUSION, RESPONSE, Run
+from fusion.report.run_folder import RESPONSE, Run
 from fusion.report.score_figures import Lines, slug
 from fusion.report.style import BAND, DAYS_PER_MONTH, MODEL_COLOURS, MUTED, RULE, figure_style, panel, to_svg
 from fusion.report.words import chart_name, digits, short_name, task_name

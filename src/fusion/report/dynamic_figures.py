@@ -1,7 +1,8 @@
 """Figures over prediction times s: how well an event within the next window is foretold from what is known by s."""
 
+from fusion.metrics.scorer import FUSION
 from fusion.report.plates import Plate
-from fusion.report.run_folder import FUSION, Run
+from fusion.report.run_folder import Run
 from fusion.report.score_figures import Lines, draw_score_lines, spoken
 from fusion.report.style import DAYS_PER_MONTH, figure_style, panel, to_svg
 from fusion.report.words import short_name, task_name

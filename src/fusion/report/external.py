@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from fusion.metrics.scorer import FUSION
 from fusion.report import external_shift, tables
 from fusion.report.external_figures import calibration_before_after, risk_group_plate
 from fusion.report.external_recalibration import before_after_tables, middle_horizon, parameter_table
 from fusion.report.external_words import own_figure, verdict
-from fusion.report.run_folder import FUSION, RESPONSE, Run
+from fusion.report.run_folder import RESPONSE, Run
 from fusion.report.score_figures import auc_plate
 from fusion.report.template import fill
 from fusion.report.words import GLOSSARY, bounds, digits, listed, short_name, task_name

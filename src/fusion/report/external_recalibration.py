@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, as_estimate
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import RESPONSE, Estimate, as_estimate
 from fusion.report.tables import Cell, Row, Table
 from fusion.report.words import bounds, digits, short_name, signed, task_name, when
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fusion.metrics.scorer import FUSION
 from fusion.report import tables
 from fusion.report.external_recalibration import calibration_rows, middle_horizon
 from fusion.report.external_shift import sentences
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run, as_estimate
+from fusion.report.run_folder import RESPONSE, Estimate, Run, as_estimate
 from fusion.report.words import bounds, digits, signed, task_name
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion.metrics.sample_size import SampleSize, binary_sample_size, survival_sample_size
+from fusion.metrics.scorer import FUSION
 from fusion.metrics.visits import Association, visit_process
-from fusion.report.run_folder import FUSION, RESPONSE, Run
+from fusion.report.run_folder import RESPONSE, Run
 from fusion.report.tables import Cell, Row, Table
 from fusion.report.words import bounds, counted, digits, listed, p_sentence, task_name, when
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from fusion.metrics.scorer import FUSION
 from fusion.report import methods, summary, tables
 from fusion.report.audit import audit_of
 from fusion.report.availability import availability
 from fusion.report.decision_figures import decision_plate
 from fusion.report.dynamic_figures import dynamic_plates
-from fusion.report.run_folder import FUSION, RESPONSE, Run, read_run
+from fusion.report.run_folder import RESPONSE, Run, read_run
 from fusion.report.score_figures import auc_plate, landmark_plate, response_plate, slug, training_plates
 from fusion.report.survival_figures import calibration_plate, kaplan_meier_plate
 from fusion.report.template import TEMPLATES, fill

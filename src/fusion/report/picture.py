@@ -4,7 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fusion.report.run_folder import FUSION, Run, read_run
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import Run, read_run
 from fusion.report.score_figures import draw_score_lines, landmark_lines
 from fusion.report.style import figure_style
 from fusion.report.survival_figures import (

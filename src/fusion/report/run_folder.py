@@ -12,11 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-#: The name of our own model among the models of a run, and of what it predicts later from its baseline visit alone.
-FUSION, FUSION_AT_BASELINE = "fusion", "fusion_at_baseline"
-#: Our model held to its visit before the last, or to the first sample of an assay: what these added is a table apart.
-ONE_VISIT_EARLIER, WITHOUT_NEW = "fusion_one_visit_earlier", "fusion_without_new_"
-HELD_TO_LESS = (ONE_VISIT_EARLIER, WITHOUT_NEW)
+from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE, HELD_TO_LESS
+
 #: The task that is a class, not a time.
 RESPONSE = "response"
 

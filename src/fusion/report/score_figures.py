@@ -8,8 +8,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from fusion.metrics.calibration import response_calibration_curve
+from fusion.metrics.scorer import FUSION, FUSION_AT_BASELINE
 from fusion.report.plates import Plate
-from fusion.report.run_folder import FUSION, FUSION_AT_BASELINE, RESPONSE, Estimate, Run
+from fusion.report.run_folder import RESPONSE, Estimate, Run
 from fusion.report.style import (
     BAND,
     DAYS_PER_MONTH,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import RESPONSE, Estimate, Run
 from fusion.report.words import (
     bounds,
     counted,

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fusion.metrics.calibration import CalibrationCurve, calibration_curve
+from fusion.metrics.scorer import FUSION
 from fusion.report.log_rank import log_rank
 from fusion.report.plates import Plate
-from fusion.report.run_folder import FUSION, Run
+from fusion.report.run_folder import Run
 from fusion.report.style import (
     BAND,
     DAYS_PER_MONTH,

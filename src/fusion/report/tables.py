@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion.report.run_folder import FUSION, RESPONSE, Estimate, Run, as_estimate, only_estimate
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import RESPONSE, Estimate, Run, as_estimate, only_estimate
 from fusion.report.score_figures import slug
 from fusion.report.style import DAYS_PER_MONTH
 from fusion.report.words import (

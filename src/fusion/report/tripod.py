@@ -5,7 +5,8 @@ Item texts are short descriptions of ours; the checklist itself has the full wor
 
 from dataclasses import dataclass
 
-from fusion.report.run_folder import FUSION, RESPONSE, Run
+from fusion.metrics.scorer import FUSION
+from fusion.report.run_folder import RESPONSE, Run
 from fusion.report.words import counted, listed, model_name, protocol, task_name, when
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fusion.report.run_folder import ONE_VISIT_EARLIER, RESPONSE, WITHOUT_NEW, Run, as_estimate, only_estimate
+from fusion.metrics.scorer import FUSION_ONE_VISIT_EARLIER, FUSION_WITHOUT_NEW
+from fusion.report.run_folder import RESPONSE, Run, as_estimate, only_estimate
 from fusion.report.tables import Row, Table, column_groups, column_heads, figure_cell, score_columns
 from fusion.report.words import model_name, task_name
 
@@ -27,9 +28,9 @@ def worth_name(model: str) -> str:
     >>> worth_name("fusion_without_new_plasma"), worth_name("fusion_one_visit_earlier")
     ('Later plasma samples', 'The last visit alone')
     """
-    if model.startswith(WITHOUT_NEW):
-        return f"Later {model.removeprefix(WITHOUT_NEW).replace('_', ' ')} samples"
-    return "The last visit alone" if model == ONE_VISIT_EARLIER else "All visits since baseline"
+    if model.startswith(FUSION_WITHOUT_NEW):
+        return f"Later {model.removeprefix(FUSION_WITHOUT_NEW).replace('_', ' ')} samples"
+    return "The last visit alone" if model == FUSION_ONE_VISIT_EARLIER else "All visits since baseline"
 
 
 def optimism_tables(run: Run) -> list[tuple[str, Table]]:

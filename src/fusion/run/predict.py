@@ -6,7 +6,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from fusion.build import build_recipe, fold_recipe, plain
-from fusion.data.dataset import load_assays
+from fusion.data.dataset import load_tables
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
@@ -21,7 +21,7 @@ def predict(config: DictConfig) -> int:
     places = _fitted_models(folder, of_folds=wanted["folds"])
     recipe = build_recipe(values)
     cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
-    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
+    tables = load_tables(cohort, recipe.make_modalities())
     if all(table is None for table in tables.values()):
         raise ValueError(f"{cohort.folder} has no sample of any modality of the run: {', '.join(tables)}")
     frames = []

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fusion.build import build, build_baselines, build_recipe, build_search, build_splitter, fitting_config, plain
 from fusion.data.cohort import Cohort
+from fusion.data.dataset import load_tables
 from fusion.data.qc import summarise_cohort
 from fusion.data.shift import summarise_training
 from fusion.data.splits import split_hash, write_splits
@@ -56,14 +57,15 @@ def train(config: DictConfig) -> int:
     with bar or nullcontext():
         plain_models = build_baselines(values)
         with watch.stage("fit"):
+            raw = load_tables(cohort, recipe.make_modalities())
             tables = cross_validate(
-                cohort, splits, folder, recipe, fit_baselines=plain_models, search=search, progress=bar
+                cohort, raw, splits, folder, recipe, fit_baselines=plain_models, search=search, progress=bar
             )
         if values["final_model"]:
             with watch.stage("final model"):
                 everyone, place = splitter.everyone(cohort), folder / "final_model"
                 fit_final_model(
-                    cohort, everyone, place, recipe, fit_baselines=plain_models, search=search, progress=bar
+                    cohort, raw, everyone, place, recipe, fit_baselines=plain_models, search=search, progress=bar
                 )
     for name in TABLES:
         table = getattr(tables, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import Assay, load_assays
+from fusion.data.dataset import Assay
 from fusion.data.splits import Split
 from fusion.training.baselines import FitBaselines
 from fusion.training.callbacks import FitProgress
@@ -37,6 +37,7 @@ TABLES = tuple(field.name for field in fields(RunPredictions))
 
 def cross_validate(
     cohort: Cohort,
+    tables: Mapping[str, object],
     splits: Sequence[Split],
     folder: Path,
     recipe: Recipe,
@@ -49,6 +50,7 @@ def cross_validate(
 
     Args:
         cohort: The cohort.
+        tables: Raw table of every modality of it.
         splits: Its folds.
         folder: Run folder; each fold has a folder in it.
         recipe: How to make and train the model.
@@ -56,7 +58,6 @@ def cross_validate(
         search: Settings to be searched for inside every fold.
         progress: The bar to be moved on.
     """
-    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for split in splits:
         place = folder / f"fold_{split.repeat}_{split.fold}"
@@ -73,6 +74,7 @@ def cross_validate(
 
 def fit_final_model(
     cohort: Cohort,
+    tables: Mapping[str, object],
     everyone: Split,
     folder: Path,
     recipe: Recipe,
@@ -88,7 +90,6 @@ def fit_final_model(
     """
     if (folder / "predictions.parquet").exists():
         return
-    tables = {name: assay.table for name, assay in load_assays(cohort, recipe.make_modalities()).items()}
     fitted = _fit(cohort, tables, everyone, folder, recipe, search, progress)
     itself = Split(repeat=0, fold=0, train=everyone.train, val=everyone.val, test=cohort.patient_ids)
     _write_predictions(cohort, tables, itself, folder, fitted, recipe, fit_baselines)

@@ -110,6 +110,11 @@ def load_fold(folder: Path, recipe: Recipe) -> FittedFold:
     return FittedFold(modalities=modalities, ensemble=ensemble, cuts=extra["cuts"], inner_loss=extra["inner_loss"])
 
 
+def split_seed(seed: int, split: Split) -> int:
+    """A seed for one split, from that of the run."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{split.repeat}/{split.fold}".encode()).digest()[:4], "big")
+
+
 def fit_fold(
     cohort: Cohort,
     assays: Mapping[str, Assay],
@@ -130,7 +135,7 @@ def fit_fold(
     batch = pack_cohort(cohort, assays, patient_ids, tuple(recipe.task_weights))
     inner_fold = _inner_folds(batch, split, recipe.num_members)
 
-    seed = int.from_bytes(hashlib.sha256(f"{recipe.seed}/{split.repeat}/{split.fold}".encode()).digest()[:4], "big")
+    seed = split_seed(recipe.seed, split)
     pl.seed_everything(seed, verbose=False)
     ensemble = recipe.make_ensemble(modalities, seed)
     ensemble.prepare(batch)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import Modality
+from fusion.metrics.scorer import FUSION_WITHOUT_NEW
 from fusion.training.fold import FittedFold
 
 
@@ -32,7 +33,7 @@ def held_back_predictions(
         if later:
             held = replace(cohort, samples=cohort.samples.drop(index=later))
             rows = fitted.predict(held, tables, patient_ids, times)
-            frames.append(rows[rows["visit"] > 0].assign(model=f"fusion_without_new_{name}"))
+            frames.append(rows[rows["visit"] > 0].assign(model=f"{FUSION_WITHOUT_NEW}{name}"))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

@@ -6,7 +6,6 @@ nothing is refitted, and the outer test patients are met once, after the choice.
 flatters it, which is why it is no result; the outer folds give that.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from fusion.data.dataset import Assay
 from fusion.data.splits import Split
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
-from fusion.training.fold import FittedFold, Recipe, fit_fold, load_fold
+from fusion.training.fold import FittedFold, Recipe, fit_fold, load_fold, split_seed
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -40,12 +39,14 @@ class Search:
         space: By name of the setting, `{choices: [...]}` or `{low, high}` with `log` or `step`.
         start: The settings of the config itself: they are the first trial.
         trials: Trials of a fold, the first one included.
+        seed: Seed of the run.
     """
 
     make_recipe: Callable[[Settings], Recipe]
     space: Mapping[str, Mapping[str, Any]]
     start: Settings
     trials: int
+    seed: int
 
 
 def fit_tuned_fold(
@@ -89,9 +90,7 @@ def _search(
     """Settings and loss of every trial."""
     optuna = _import_optuna()
     distributions = {name: _distribution(node) for name, node in search.space.items()}
-    start_seed = search.make_recipe(search.start).seed
-    digest = hashlib.sha256(f"{start_seed}/{split.repeat}/{split.fold}".encode()).digest()
-    sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big"), n_startup_trials=5)
+    sampler = optuna.samplers.TPESampler(seed=split_seed(search.seed, split), n_startup_trials=5)
     study = optuna.create_study(sampler=sampler)
     study.enqueue_trial(dict(search.start))
     results = []
