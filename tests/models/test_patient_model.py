@@ -1,21 +1,31 @@
 """The model as a whole: invariances, causality, missing modalities, gradients."""
 
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 import torch
 
+import fusion.models.fusion
 from fusion.data.dataset import select_patients
+from fusion.models.base import Fusion
 from fusion.models.encoders.gated_attention import GatedAttentionEncoder
 from fusion.models.encoders.variant_set import VariantSetEncoder
 from fusion.models.encoders.vector import LinearEncoder, VectorEncoder
 from fusion.models.fusion.masked_attention import MaskedAttention
-from fusion.models.fusion.masked_mean import MaskedMean
-from fusion.models.patient_model import PatientModel
+from fusion.models.modality_dropout import MatchedDropout
+from fusion.models.patient_model import PatientModel, last_seen
+from fusion.models.temporal.causal_transformer import CausalTransformer
+from fusion.models.temporal.change_from_baseline import ChangeFromBaseline
+from fusion.models.temporal.continuous_decay import ContinuousDecay
+from fusion.models.temporal.decay_gru import DecayGRU
+from fusion.models.temporal.decay_lstm import DecayLSTM
 from fusion.models.temporal.gru import GRU
 from fusion.models.temporal.last_visit import LastVisit
-from fusion.types import PatientBatch, Samples
+from fusion.types import PatientBatch, Samples, Tokens
 
 PATIENTS, VISITS, DIM = 5, 4, 8
 
@@ -71,8 +81,17 @@ def make_model(fusion: type = MaskedAttention, temporal: type = GRU, *, trained:
     return model.eval()
 
 
-every_option = pytest.mark.parametrize("fusion", [MaskedAttention, MaskedMean])
-every_temporal = pytest.mark.parametrize("temporal", [GRU, LastVisit])
+fusion_names = [info.name for info in pkgutil.iter_modules(fusion.models.fusion.__path__, "fusion.models.fusion.")]
+every_fusion = [
+    member
+    for name in fusion_names
+    for member in vars(importlib.import_module(name)).values()
+    if inspect.isclass(member) and issubclass(member, Fusion) and member.__module__ == name
+]
+every_option = pytest.mark.parametrize("fusion", every_fusion)
+every_temporal = pytest.mark.parametrize(
+    "temporal", [GRU, LastVisit, DecayGRU, DecayLSTM, CausalTransformer, ContinuousDecay, ChangeFromBaseline]
+)
 
 
 @every_option
@@ -209,3 +228,71 @@ def test_linear_encoder_refuses_sets() -> None:
     encoder = LinearEncoder(num_features=6, dim=DIM)
     with pytest.raises(ValueError, match="set encoder"):
         encoder(make_batch().samples["histology"])
+
+
+def plain_place(model: PatientModel, batch: PatientBatch) -> Tokens:
+    """`place` as it was with a rate for modality dropout and nothing beside it."""
+    b, t = batch.visit_mask.shape
+    course = model.course(batch.day[batch.visit_mask])
+    values, masks, indices = [], [], []
+    for index, name in enumerate(model.modalities):
+        samples = batch.samples[name]
+        token = model.encoders[name](samples)
+        sample = samples.slot.new_full((b * t,), -1)
+        sample[samples.slot] = torch.arange(len(token))
+        sample = sample.view(b, t)
+        source = last_seen(sample >= 0)
+        kept = torch.rand(b, 1) >= 0.2 if model.training else torch.ones(b, 1, dtype=torch.bool)
+        seen = (source >= 0) & kept
+        source = source.clamp(min=0)
+        age = torch.log1p((batch.day - batch.day.gather(1, source)) / 21.0)[batch.visit_mask]
+        seen_now = seen[batch.visit_mask]
+        place = torch.where(seen_now, sample.gather(1, source)[batch.visit_mask], len(token))
+        padded = torch.cat([token, token.new_zeros(1, token.shape[1], model.dim)])
+        aged = (age * seen_now)[:, None, None] * model.age[index]
+        values.append(padded.index_select(0, place) * course[:, None] + aged)
+        masks.append(seen_now[:, None].expand(-1, token.shape[1]))
+        indices.append(samples.slot.new_full((token.shape[1],), index))
+    return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_rate_of_modality_dropout_draws_as_ever_to_the_bit(training: bool) -> None:
+    """Runs made before there was any choice can be repeated: the draws come in the old order."""
+    model, batch = make_model().train(training), make_batch()
+    for seed in range(5):
+        torch.manual_seed(seed)
+        b, t = batch.visit_mask.shape
+        fused = model.fusion(plain_place(model, batch))
+        spread = torch.zeros(b * t, DIM).index_copy(0, batch.visit_mask.flatten().nonzero().squeeze(1), fused)
+        state = model.dropout(model.temporal(spread.view(b, t, DIM), batch.day, batch.visit_mask))
+        expected = {task: head(state) for task, head in model.heads.items()}
+        torch.manual_seed(seed)
+        outputs = model(batch)
+        assert all(torch.equal(outputs[task], expected[task]) for task in expected)
+
+
+def test_no_training_aid_adds_a_parameter_by_itself() -> None:
+    names = {name.partition(".")[0] for name in make_model().state_dict()}
+    assert names == {"encoders", "age", "fusion", "temporal", "heads"}
+
+
+def test_matched_dropout_hides_in_training_what_another_patient_lacks() -> None:
+    model, batch = make_model(), make_batch()
+    model.modality_dropout = MatchedDropout(rate=0.9)
+    has = torch.zeros(PATIENTS, 3, dtype=torch.bool)
+    for index, name in enumerate(model.modalities):
+        has[batch.samples[name].slot // VISITS, index] = True
+    patterns = {tuple(row) for row in has.tolist()}
+    own = {tuple((a & b).tolist()) for a in has for b in has}
+    patient = batch.visit_mask.nonzero()[:, 0]
+    met = set()
+    for seed in range(50):
+        torch.manual_seed(seed)
+        tokens = model.train().place(batch)
+        for index in range(PATIENTS):
+            mask = tokens.mask[patient == index].any(dim=0)
+            met.add(tuple(bool(mask[tokens.modality == m].any()) for m in range(3)))
+    assert met <= own
+    assert patterns <= met
+    assert torch.equal(model.eval().place(batch).mask, make_model().place(batch).mask)

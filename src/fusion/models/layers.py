@@ -3,7 +3,7 @@
 Blocks that begin by adding nothing (their last projection starts at zero) make a fresh network an additive linear model
 of its inputs. At 100 to 300 patients that is the right place to start from: the data must earn every non-linearity.
 
-Dimension key: R rows, S samples, N visits, M tokens, D width.
+Dimension key: R rows, S samples, N or V visits, M tokens, A modalities (groups of tokens), L queries, H heads, D width.
 """
 
 import torch
@@ -82,3 +82,77 @@ class AttentionPool(nn.Module):
         weight_NMH = torch.cat([score_NMH, silent_N1H], dim=1).softmax(dim=1)[:, :-1]
         read_NHW = torch.einsum("nmh,nmhw->nhw", self.dropout(weight_NMH), value)
         return self.out(read_NHW.reshape(num, dim))
+
+
+def group_present(mask: Bool[Tensor, "V M"], group: Int[Tensor, " M"], count: int) -> Bool[Tensor, "V A"]:
+    """True where at least one column of a group is there.
+
+    >>> group_present(torch.tensor([[True, False, False]]), torch.tensor([0, 0, 1]), 3)
+    tensor([[ True, False, False]])
+    """
+    belongs_MA = group[:, None] == torch.arange(count, device=group.device)
+    return (mask[..., None] & belongs_MA).any(dim=1)
+
+
+def group_mean(
+    values: Float[Tensor, "V M D"], mask: Bool[Tensor, "V M"], group: Int[Tensor, " M"], count: int
+) -> Float[Tensor, "V A D"]:
+    """Mean of the columns of each group that are there; zero for a group of which none is.
+
+    >>> values, mask = torch.tensor([[[1.0], [3.0], [7.0]]]), torch.tensor([[True, True, False]])
+    >>> group_mean(values, mask, torch.tensor([0, 0, 1]), 3).squeeze(2)
+    tensor([[2., 0., 0.]])
+    """
+    belongs_MA = group[:, None] == torch.arange(count, device=group.device)
+    here_VMA = (mask[..., None] & belongs_MA).to(values.dtype)
+    share_VMA = here_VMA / here_VMA.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.einsum("vma,vmd->vad", share_VMA, values)
+
+
+class GroupLinear(nn.Module):
+    """A linear map for each group of its own: the weights of one modality never meet another's tokens."""
+
+    def __init__(self, *, num_groups: int, num_in: int, num_out: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_groups, num_out, num_in).uniform_(-1, 1) / num_in**0.5)
+        self.bias = nn.Parameter(torch.zeros(num_groups, num_out)) if bias else None
+
+    def forward(self, x: Float[Tensor, "V A I"]) -> Float[Tensor, "V A O"]:
+        mapped_VAO = torch.einsum("vai,aoi->vao", x, self.weight)
+        return mapped_VAO if self.bias is None else mapped_VAO + self.bias
+
+
+class CrossAttention(nn.Module):
+    """What each query reads from the tokens that it may see, by multi-head attention; starts at zero.
+
+    `AttentionPool` for several queries per visit. Each query may also attend to nothing, so that one without any token
+    to see stays finite.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
+        self.num_heads = num_heads
+        self.dropout = nn.Dropout(dropout)
+        self.norm_query = nn.LayerNorm(dim, eps=1e-2)
+        self.norm_token = nn.LayerNorm(dim, eps=1e-2)
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, query: Float[Tensor, "N L D"], token: Float[Tensor, "N M D"], sees: Bool[Tensor, "N L M"]
+    ) -> Float[Tensor, "N L D"]:
+        """One vector per query; `sees` is True where a query may attend to a token."""
+        query_NLHW = self.query(self.norm_query(query)).unflatten(-1, (self.num_heads, -1))
+        key_value_NMEHW = self.key_value(self.norm_token(token)).unflatten(-1, (2, self.num_heads, -1))
+        key_NMHW, value_NMHW = key_value_NMEHW.unbind(2)
+        score_NLMH = torch.einsum("nlhw,nmhw->nlmh", query_NLHW, key_NMHW) / query_NLHW.shape[-1] ** 0.5
+        score_NLMH = score_NLMH.masked_fill(~sees[..., None], -torch.inf)
+        silent_NL1H = torch.zeros_like(score_NLMH[:, :, :1])
+        weight_NLMH = torch.cat([score_NLMH, silent_NL1H], dim=2).softmax(dim=2)[:, :, :-1]
+        read_NLHW = torch.einsum("nlmh,nmhw->nlhw", self.dropout(weight_NLMH), value_NMHW)
+        return self.out(read_NLHW.flatten(2))

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fusion.models.base import Temporal
+from fusion.models.temporal.days import time_features
 
 
 class GRU(Temporal):
@@ -30,7 +31,5 @@ class GRU(Temporal):
     def forward(
         self, visits: Float[Tensor, "B T D"], day: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T D"]:
-        gap_BT = torch.diff(day, dim=1, prepend=day[:, :1]).clamp(min=0)
-        time_BT2 = torch.log1p(torch.stack([gap_BT, day], dim=-1) / 21.0)
-        state_BTH, _ = self.gru(torch.cat([visits, time_BT2], dim=-1))
+        state_BTH, _ = self.gru(torch.cat([visits, time_features(day)], dim=-1))
         return visits + self.out(self.dropout(state_BTH))
