@@ -5,13 +5,15 @@ Dimension key:
     S samples present       R rows of all samples, end to end
     F features of a row     K tokens of a sample    M tokens of a visit
     D model width           O outputs of a head     Q prediction times      C classes
+    P columns of a plain table
+    J competing causes
 
 Conventions that are never inverted: `event` is True when it happened, `mask` is True when the entry is real,
 `risk` is higher when the outlook is worse. Days count from day 0, the start of treatment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Container = TypeVar("Container", bound="TensorContainer")
+Target = TypeVar("Target", "VisitOutcome", "VisitResponse")
 
 
 def _moved(value: object, device: torch.device | str, non_blocking: bool) -> object:
@@ -48,11 +51,27 @@ class Outcome(TensorContainer):
         duration: Days from the visit to the event or to the end of follow-up; 1 where not at risk.
         event: True where the endpoint was reached.
         at_risk: True where the visit is real, the outcome is known and lies after the visit.
+        cause: Which of several competing ends it was, 1, 2, ...; 0 where there was none. None: the task has one.
+        last_free: Days from the visit up to which the patient was seen free of the event, for one that is found at a
+            scan: it came between `last_free` and `duration`. Equal to `duration` where the day is exact or censored.
+        stratum: Group of the patient within which the times are comparable, such as the site.
     """
 
     duration: Float[Tensor, "B T"]
     event: Bool[Tensor, "B T"]
     at_risk: Bool[Tensor, "B T"]
+    cause: Int[Tensor, "B T"] | None = None
+    last_free: Float[Tensor, "B T"] | None = None
+    stratum: Int[Tensor, "B T"] | None = None
+
+    @property
+    def asked(self) -> Bool[Tensor, "B T"]:
+        """True where the visit takes part in the loss."""
+        return self.at_risk
+
+    def only(self, patients: Bool[Tensor, " B"]) -> "Outcome":
+        """The same outcomes with these patients alone at risk."""
+        return replace(self, at_risk=self.at_risk & patients[:, None])
 
 
 @dataclass(frozen=True)
@@ -62,10 +81,23 @@ class Response(TensorContainer):
     Attributes:
         label: Class index (binary: 1 = objective response); 0 where not known.
         known: True where the visit is real, the label was assessed, and the assessment lies after the visit.
+        possible: Which of the RECIST classes PD, SD, PR, CR it may be: one where assessed, several where partly known,
+            all where nothing is known. None: nothing is known beyond the label.
     """
 
     label: Int[Tensor, "B T"]
     known: Bool[Tensor, "B T"]
+    possible: Bool[Tensor, "B T C"] | None = None
+
+    @property
+    def asked(self) -> Bool[Tensor, "B T"]:
+        """True where anything is known that a loss can use."""
+        return self.known if self.possible is None else self.known | ~self.possible.all(dim=-1)
+
+    def only(self, patients: Bool[Tensor, " B"]) -> "Response":
+        """The same labels, known of these patients alone."""
+        possible = None if self.possible is None else self.possible | ~patients[:, None, None]
+        return replace(self, known=self.known & patients[:, None], possible=possible)
 
 
 @dataclass(frozen=True)
@@ -100,6 +132,9 @@ class PatientBatch(TensorContainer):
         visit_mask: True where the visit is real.
         samples: Samples by modality; a modality that no patient of the batch has may hold zero samples.
         targets: Outcome or response by task name.
+        summary: What the plain models see at each visit: the last value known of every summary column, NaN where none
+            was known by then and at padded visits. None where no plain model is asked.
+        offset: By task, what plain models say already and the network is to add to; empty unless it learns a residual.
     """
 
     patient_ids: tuple[str, ...]
@@ -107,6 +142,8 @@ class PatientBatch(TensorContainer):
     visit_mask: Bool[Tensor, "B T"]
     samples: Mapping[str, Samples]
     targets: Mapping[str, Outcome | Response]
+    summary: Float[Tensor, "B T P"] | None = None
+    offset: Mapping[str, Float[Tensor, "B T"]] = field(default_factory=dict)
 
     @property
     def num_patients(self) -> int:
@@ -138,18 +175,20 @@ class SurvivalPrediction(TensorContainer):
 
     Attributes:
         risk: Higher is worse; comparable between patients and visits.
-        survival: Probability of no event by `times` days after the visit.
+        survival: Probability of no event, of whatever cause, by `times` days after the visit.
         times: Days after the visit, increasing.
+        incidence: Probability of an event of each of J competing causes by `times`; None where there is one cause.
     """
 
     risk: Float[Tensor, "B T"]
     survival: Float[Tensor, "B T Q"]
     times: Float[Tensor, " Q"]
+    incidence: Float[Tensor, "B T J Q"] | None = None
 
 
 @dataclass(frozen=True)
 class ResponsePrediction(TensorContainer):
-    """Probability of every response class at every visit."""
+    """Probability of every response class at every visit: nonresponder and responder, or PD, SD, PR, CR."""
 
     probability: Float[Tensor, "B T C"]
 
@@ -183,6 +222,20 @@ class VisitTable:
     def __len__(self) -> int:
         return len(self.day)
 
+    def rows(self, kept: NDArray[np.bool_]) -> "VisitTable":
+        """The table of some rows; whoever keeps a visit keeps the patient's earlier ones."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[kept] for name in ("patient_ids", "visit", "day", "features")},
+            outcomes={task: _rows_of(outcome, kept) for task, outcome in self.outcomes.items()},
+            responses={task: _rows_of(response, kept) for task, response in self.responses.items()},
+        )
+
+
+def _rows_of(target: Target, kept: NDArray[np.bool_]) -> Target:
+    values: dict[str, Any] = {name: None if value is None else value[kept] for name, value in vars(target).items()}
+    return type(target)(**values)
+
 
 @dataclass(frozen=True)
 class VisitOutcome:
@@ -191,6 +244,9 @@ class VisitOutcome:
     duration: NDArray[np.float64]
     event: NDArray[np.bool_]
     at_risk: NDArray[np.bool_]
+    cause: NDArray[np.int64] | None = None
+    last_free: NDArray[np.float64] | None = None
+    stratum: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -199,3 +255,4 @@ class VisitResponse:
 
     label: NDArray[np.int64]
     known: NDArray[np.bool_]
+    possible: NDArray[np.bool_] | None = None

@@ -21,10 +21,13 @@ class SurvivalLoss(nn.Module, ABC):
     Attributes:
         num_outputs: Width of the head.
         visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
+        direction: What one unit of log hazard adds to every output, so that plain models can speak through this loss;
+            None where outputs and log hazards have no such relation.
     """
 
     num_outputs: int
     visit_scale: float
+    direction: float | None = None
 
     @abstractmethod
     def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
@@ -52,11 +55,13 @@ class ResponseLoss(nn.Module, ABC):
         num_outputs: Width of the head.
         num_classes: Classes that it predicts, from worst to best.
         visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
+        direction: What one unit of the log odds of response adds to every output; see `SurvivalLoss`.
     """
 
     num_outputs: int
     visit_scale: float
     num_classes: int
+    direction: float | None = None
 
     @abstractmethod
     def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:

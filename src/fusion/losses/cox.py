@@ -1,19 +1,17 @@
-"""Cox proportional hazards: partial likelihood with Efron or Breslow ties, decoded through Breslow's baseline.
+"""Cox proportional hazards: partial likelihood with Efron or Breslow ties.
 
-Dimension key: N rows, G distinct times, E rows with an event; B patients, T visits, O outputs, Q prediction times.
+Dimension key: N rows, G distinct times, E rows with an event; B patients, T visits, O outputs.
 """
 
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from fusion.losses.base import SurvivalLoss
+from fusion.losses.proportional import ProportionalHazards
 from fusion.losses.weights import VISIT_SCALE
-from fusion.survival import breslow
-from fusion.types import Outcome, SurvivalPrediction
+from fusion.types import Outcome
 
 
 def cox_nll(
@@ -87,7 +85,7 @@ def _stratum_nll(
     return (mean_weight_G[group_E] * log_risk_E).sum() - (weight_E * eta_N[event_N]).sum()
 
 
-class Cox(SurvivalLoss):
+class Cox(ProportionalHazards):
     """Log hazard at every visit, trained by partial likelihood on the time from the visit, all visits pooled.
 
     Pooling makes risks comparable between visits: a visit at week 6 stands in the same risk sets as a baseline visit.
@@ -98,24 +96,11 @@ class Cox(SurvivalLoss):
         visit_scale: Days over which the weight of later visits fades.
     """
 
-    num_outputs = 1
-    baseline_times: Tensor
-    baseline_log_hazard: Tensor
-
     def __init__(
-        self,
-        ties: Literal["efron", "breslow"] = "efron",
-        num_knots: int = 512,
-        visit_scale: float = VISIT_SCALE,
+        self, ties: Literal["efron", "breslow"] = "efron", num_knots: int = 512, visit_scale: float = VISIT_SCALE
     ) -> None:
-        super().__init__()
-        self.ties = ties
-        self.visit_scale = visit_scale
-        self.register_buffer("baseline_times", torch.full((num_knots,), torch.inf))
-        self.register_buffer("baseline_log_hazard", torch.full((num_knots,), -torch.inf))
-
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Nothing to learn: the partial likelihood knows no cuts."""
+        super().__init__(num_knots=num_knots, visit_scale=visit_scale)
+        self.ties: Literal["efron", "breslow"] = ties
 
     def forward(
         self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
@@ -125,29 +110,3 @@ class Cox(SurvivalLoss):
         return cox_nll(
             outputs[..., 0][rows], outcome.duration[rows], outcome.event[rows], weight=weight[rows], ties=self.ties
         )
-
-    def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
-        """Breslow's cumulative baseline hazard of the pooled visits at risk."""
-        rows = outcome.at_risk
-        curve = breslow(
-            outputs[..., 0][rows].detach().double().cpu().numpy(),
-            outcome.duration[rows].double().cpu().numpy(),
-            outcome.event[rows].cpu().numpy(),
-        )
-        size = len(self.baseline_times) - 1
-        kept = np.linspace(0, len(curve.times) - 1, min(len(curve.times), size)).round().astype(np.int64)
-        self.baseline_times.fill_(torch.inf)
-        self.baseline_times[0] = 0.0  # before the first event the hazard is zero, its log minus infinity
-        self.baseline_times[1 : len(kept) + 1] = torch.from_numpy(curve.times[kept])
-        self.baseline_log_hazard.fill_(-torch.inf)
-        self.baseline_log_hazard[1 : len(kept) + 1] = torch.from_numpy(np.log(curve.values[kept]))
-
-    def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
-        """Risk is the log hazard; survival is exp(-H(t) exp(risk)), held constant beyond the last event."""
-        if torch.isinf(self.baseline_times[0]):
-            raise ValueError("the Cox baseline is not known yet; call `calibrate`, or load the state of a fitted one")
-        risk = outputs[..., 0]
-        place_Q = torch.searchsorted(self.baseline_times, times.to(self.baseline_times), right=True) - 1
-        log_hazard_Q = self.baseline_log_hazard[place_Q.clamp_min(0)]
-        survival = torch.exp(-torch.exp(risk[..., None] + log_hazard_Q))  # the sum in logs never overflows to 0 * inf
-        return SurvivalPrediction(risk=risk, survival=survival, times=times)

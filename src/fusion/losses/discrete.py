@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusion.losses.base import SurvivalLoss
+from fusion.losses.cuts import between_cuts, bins_of, mortality_cuts, require_cuts
 from fusion.losses.weights import VISIT_SCALE
-from fusion.survival import kaplan_meier
 from fusion.types import Outcome, SurvivalPrediction
 
 
@@ -59,6 +59,7 @@ class LogisticHazard(SurvivalLoss):
         visit_scale: Days over which the weight of later visits fades.
     """
 
+    direction = 1.0
     cuts: Tensor
     base_logits: Tensor
 
@@ -73,42 +74,21 @@ class LogisticHazard(SurvivalLoss):
         """Cuts and base hazards from the weighted outcomes of the training part."""
         rows = outcome.at_risk
         duration, event, weight_N = outcome.duration[rows], outcome.event[rows], weight[rows]
-        curve = kaplan_meier(
-            duration.double().cpu().numpy(), event.cpu().numpy(), weight_N.clamp_min(1e-9).double().cpu().numpy()
-        )
-        if len(curve.times):
-            survival = torch.from_numpy(curve.values)
-            levels = torch.linspace(1.0, float(survival[-1]), self.num_outputs + 1, dtype=torch.float64)[1:]
-            place = torch.searchsorted(-survival, -levels - 1e-9).clamp_max(len(survival) - 1)
-            cuts = torch.from_numpy(curve.times)[place].unique()
-        elif len(duration):  # no event: one bin in which hardly anyone dies
-            cuts = duration.max()[None]
-        else:
-            raise ValueError("no visit of the training part is at risk; check the outcomes of this task")
-        self.cuts.fill_(torch.inf)
-        self.cuts[: len(cuts)] = cuts
-        bins, died = self._bins(duration, event)
+        self.cuts.copy_(mortality_cuts(duration, event, weight_N, self.num_outputs))
+        bins, died = bins_of(self.cuts, duration, event)
         reached = bins[:, None] >= torch.arange(self.num_outputs, device=bins.device)
         at_risk = (weight_N[:, None] * reached).sum(dim=0)
         deaths = torch.zeros_like(at_risk).index_add(0, bins[died], weight_N[died])
         hazard = (deaths / at_risk.clamp_min(1e-9)).clamp(1e-4, 1.0 - 1e-4)
         self.base_logits.copy_(torch.where(torch.isfinite(self.cuts), hazard.logit(), torch.zeros_like(hazard)))
 
-    def _bins(self, duration: Float[Tensor, " N"], event: Bool[Tensor, " N"]) -> tuple[Tensor, Tensor]:
-        """Bin of the event, or the last bin survived in full; and whether the event lies within the cuts."""
-        duration = duration.to(self.cuts)
-        died = event & (duration <= self.cuts[torch.isfinite(self.cuts)].max())
-        bin_of_event = torch.searchsorted(self.cuts, duration)
-        last_survived = torch.searchsorted(self.cuts, duration, right=True) - 1
-        return torch.where(died, bin_of_event, last_survived), died
-
     def forward(
         self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
     ) -> Float[Tensor, ""]:
         """Likelihood of the visits at risk, each with its weight."""
-        self._require_cuts()
+        require_cuts(self.cuts)
         rows = outcome.at_risk
-        bins, died = self._bins(outcome.duration[rows], outcome.event[rows])
+        bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
         return logistic_hazard_nll(outputs[rows] + self.base_logits, bins, died, weight=weight[rows])
 
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
@@ -119,18 +99,9 @@ class LogisticHazard(SurvivalLoss):
 
         Survival beyond the last cut is held constant: no event there to learn from.
         """
-        self._require_cuts()
+        require_cuts(self.cuts)
         used = int(torch.isfinite(self.cuts).sum())
         log_survival_BTO = functional.logsigmoid(-(outputs + self.base_logits)[..., :used]).cumsum(dim=-1)
-        knots = functional.pad(self.cuts[:used], (1, 0))
-        at_knots = functional.pad(log_survival_BTO, (1, 0))
-        times_Q = times.to(knots).clamp(max=float(knots[-1]))
-        right_Q = torch.searchsorted(knots, times_Q).clamp(min=1)
-        share_Q = (times_Q - knots[right_Q - 1]) / (knots[right_Q] - knots[right_Q - 1])
-        log_survival_BTQ = torch.lerp(at_knots[..., right_Q - 1], at_knots[..., right_Q], share_Q.to(at_knots))
+        log_survival_BTQ = between_cuts(self.cuts, log_survival_BTO, 0.0, times)
         risk = (-log_survival_BTO).mean(dim=-1).log()
         return SurvivalPrediction(risk=risk, survival=log_survival_BTQ.exp(), times=times)
-
-    def _require_cuts(self) -> None:
-        if torch.isinf(self.cuts[0]):
-            raise ValueError("the cuts of time are not known yet; call `prepare`, or load the state of a fitted one")

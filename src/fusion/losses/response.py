@@ -35,6 +35,7 @@ class BinaryResponse(ResponseLoss):
     """
 
     num_outputs = 1
+    direction = 1.0
     num_classes = 2
     base_logit: Tensor
 
