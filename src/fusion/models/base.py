@@ -13,9 +13,19 @@ from fusion.types import Samples, Tokens
 
 
 class Encoder(nn.Module, ABC):
-    """Turns each sample that exists into `num_tokens` tokens; it never sees a missing one."""
+    """Turns each sample that exists into `num_tokens` tokens; it never sees a missing one.
+
+    An encoder is built with `dim` and with those of its modality's `sizes` that its constructor names.
+    """
 
     num_tokens: int = 1
+
+    def prepare(self, samples: Samples) -> None:
+        """Learn from the samples of the training part what is no gradient's business: prototypes, edges of bins.
+
+        Called once, before training. What is learned lies in buffers of fixed shape, so that a fresh encoder takes it
+        over with `load_state_dict`. It must not draw from torch's global generator.
+        """
 
     @abstractmethod
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:

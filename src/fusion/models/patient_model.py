@@ -5,12 +5,16 @@ visit, D width, O outputs.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder, Fusion, Temporal
+from fusion.models.mixup import Mix, mix_states
+from fusion.models.modality_dropout import IndependentDropout, ModalityDropout
+from fusion.models.modality_outputs import ModalityOutputs, modality_outputs
 from fusion.types import PatientBatch, Tokens
 
 #: Days by which half of a change of effect over the course of treatment has come about.
@@ -27,6 +31,19 @@ def last_seen(present: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     return torch.where(present, visit_T, -1).cummax(dim=1).values
 
 
+def carried(slot: Int[Tensor, " S"], patients: int, visits: int) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+    """Index of the latest sample so far of each visit, and of the visit that it was taken at; -1 where none yet.
+
+    >>> carried(torch.tensor([1, 2]), 1, 4)
+    (tensor([[-1,  0,  1,  1]]), tensor([[-1,  1,  2,  2]]))
+    """
+    sample_BT = slot.new_full((patients * visits,), -1)
+    sample_BT[slot] = torch.arange(slot.shape[0], device=slot.device)
+    sample_BT = sample_BT.view(patients, visits)
+    source_BT = last_seen(sample_BT >= 0)
+    return torch.where(source_BT >= 0, sample_BT.gather(1, source_BT.clamp(min=0)), -1), source_BT
+
+
 class PatientModel(nn.Module):
     """Predicts every task at every visit from what was known by its day.
 
@@ -40,10 +57,13 @@ class PatientModel(nn.Module):
         temporal: Carries earlier visits forward.
         num_outputs: Outputs of each task's head.
         dim: Width of the model.
-        modality_dropout: Share of (patient, modality) pairs hidden at each training step, so that the model meets
-            every subset of assays that a patient may have.
+        modality_dropout: Hides assays at each training step, so that the model meets every subset of them that a
+            patient may have; a number is the share of (patient, modality) pairs that are hidden.
         knows_days: False hides when visits fall, for an ablation: with `LastVisit` the number and spacing of visits
             then tell the model nothing.
+        mixup: For the training step, which draws a `Mix` with this `alpha` and mixes the loss likewise; 0 for none.
+        auxiliary_heads: True adds a linear head per modality and task, which reads the tokens of that modality alone
+            (`modality_outputs`). A loss on these keeps every encoder learning where one modality dominates the sum.
     """
 
     def __init__(
@@ -54,8 +74,10 @@ class PatientModel(nn.Module):
         temporal: Temporal,
         num_outputs: Mapping[str, int],
         dim: int,
-        modality_dropout: float = 0.2,
+        modality_dropout: float | ModalityDropout = 0.2,
         knows_days: bool = True,
+        mixup: float = 0.0,
+        auxiliary_heads: bool = False,
     ) -> None:
         super().__init__()
         self.modalities = tuple(encoders)
@@ -65,9 +87,24 @@ class PatientModel(nn.Module):
         self.temporal = temporal
         self.dropout = nn.Dropout(0.1)
         self.heads = nn.ModuleDict({task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()})
-        self.modality_dropout = modality_dropout
+        self.modality_dropout = (
+            modality_dropout
+            if isinstance(modality_dropout, ModalityDropout)
+            else IndependentDropout(rate=modality_dropout)
+        )
         self.knows_days = knows_days
+        self.mixup = mixup
         self.dim = dim
+        self.modality_heads = nn.ModuleDict()
+        if auxiliary_heads:
+            for name in self.modalities:
+                heads = {task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()}
+                self.modality_heads[name] = nn.ModuleDict(heads)
+
+    def prepare(self, batch: PatientBatch) -> None:
+        """Let every encoder learn from the samples of the training part what it needs before training."""
+        for name in self.modalities:
+            cast(Encoder, self.encoders[name]).prepare(batch.samples[name])
 
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
@@ -75,20 +112,17 @@ class PatientModel(nn.Module):
         day_BT = self.known_days(batch)
         course_VD = self.course(day_BT[batch.visit_mask])
         values, masks, indices = [], [], []
+        kept = self.modality_dropout(batch, self.modalities)
         for index, name in enumerate(self.modalities):
             samples = batch.samples[name]
             token_SKD = self.encoders[name](samples)
             num_samples, num_tokens = token_SKD.shape[:2]
-            sample_BT = samples.slot.new_full((b * t,), -1)
-            sample_BT[samples.slot] = torch.arange(num_samples, device=samples.slot.device)
-            sample_BT = sample_BT.view(b, t)
-            source_BT = last_seen(sample_BT >= 0)
-            seen_BT = (source_BT >= 0) & self._kept(b, batch.day.device)
-            source_BT = source_BT.clamp(min=0)
-            age_BT = torch.log1p((day_BT - day_BT.gather(1, source_BT)) / 21.0)
+            sample_BT, source_BT = carried(samples.slot, b, t)
+            seen_BT = (source_BT >= 0) & next(kept)
+            age_BT = torch.log1p((day_BT - day_BT.gather(1, source_BT.clamp(min=0))) / 21.0)
             seen_V, age_V = seen_BT[batch.visit_mask], age_BT[batch.visit_mask]
             # a visit that has not seen the assay points at a row of zeros behind the samples
-            sample_V = torch.where(seen_V, sample_BT.gather(1, source_BT)[batch.visit_mask], num_samples)
+            sample_V = torch.where(seen_V, sample_BT[batch.visit_mask], num_samples)
             padded_SKD = torch.cat([token_SKD, token_SKD.new_zeros(1, num_tokens, self.dim)])
             aged_V1D = (age_V * seen_V)[:, None, None] * self.age[index]
             values.append(padded_SKD.index_select(0, sample_V) * course_VD[:, None] + aged_V1D)
@@ -110,16 +144,36 @@ class PatientModel(nn.Module):
         first = self.dim // 2
         return torch.cat([torch.ones_like(grown_V1).expand(-1, first), grown_V1.expand(-1, self.dim - first)], dim=1)
 
-    def _kept(self, num_patients: int, device: torch.device) -> Bool[Tensor, "B 1"]:
-        if not self.training or not self.modality_dropout:
-            return torch.ones(num_patients, 1, dtype=torch.bool, device=device)
-        return torch.rand(num_patients, 1, device=device) >= self.modality_dropout
+    def forward(
+        self, batch: PatientBatch, mix: Mix | None = None, tokens: Tokens | None = None
+    ) -> dict[str, Float[Tensor, "B T O"]]:
+        """Outputs of every task at every visit; what stands at padded visits has no meaning.
 
-    def forward(self, batch: PatientBatch) -> dict[str, Float[Tensor, "B T O"]]:
-        """Outputs of every task at every visit; what stands at padded visits has no meaning."""
+        Args:
+            batch: The patients.
+            mix: Mixes the states of patients before they are read out; the loss is then to be mixed as well.
+            tokens: What `place` gave for this batch, where it is at hand.
+        """
         b, t = batch.visit_mask.shape
         real_V = batch.visit_mask.flatten().nonzero().squeeze(1)
-        fused_VD = self.fusion(self.place(batch))
+        fused_VD = self.fusion(self.place(batch) if tokens is None else tokens)
         fused_BTD = fused_VD.new_zeros(b * t, self.dim).index_copy(0, real_V, fused_VD).view(b, t, self.dim)
         state_BTD = self.dropout(self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask))
+        if mix is not None:
+            state_BTD = mix_states(state_BTD, batch.visit_mask, mix)
         return {task: head(state_BTD) for task, head in self.heads.items()}
+
+    def modality_outputs(self, batch: PatientBatch, tokens: Tokens | None = None) -> ModalityOutputs:
+        """Outputs of every task from each modality alone, through the auxiliary heads.
+
+        Args:
+            batch: The patients.
+            tokens: What `place` gave for this batch, so that nothing is encoded twice.
+
+        Raises:
+            ValueError: The model has no auxiliary heads.
+        """
+        if not self.modality_heads:
+            raise ValueError("this model has no head per modality; build it with auxiliary_heads=True")
+        heads = {name: dict(cast(nn.ModuleDict, by_task).items()) for name, by_task in self.modality_heads.items()}
+        return modality_outputs(self.place(batch) if tokens is None else tokens, batch.visit_mask, heads)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fusion.models.bag_rows import RowDropout
 from fusion.models.base import Encoder
 from fusion.models.layers import ResidualMLP, segment_softmax, segment_sum
 from fusion.types import Samples
@@ -17,8 +18,7 @@ class GatedAttentionEncoder(Encoder):
         dim: Width of a token.
         hidden: Width of the attention network and of the MLP after pooling.
         dropout: Inside the MLP.
-        patch_dropout: Share of patches left out at each training step. Cheaper than dropout over the bag, and a
-            stronger regulariser.
+        patch_dropout: Share of patches left out at each training step.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class GatedAttentionEncoder(Encoder):
         self.gate = nn.Linear(dim, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout)
-        self.patch_dropout = patch_dropout
+        self.drop = RowDropout(patch_dropout)
         nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.score.weight)
 
@@ -39,13 +39,8 @@ class GatedAttentionEncoder(Encoder):
         return self.score(torch.tanh(self.attend(patch_RD)) * torch.sigmoid(self.gate(patch_RD)))
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
-        rows_RF, segment_R, count = samples.rows, samples.sample_of_row, samples.slot.shape[0]
-        if self.training and self.patch_dropout:
-            keep_R = torch.rand(rows_RF.shape[0], device=rows_RF.device) >= self.patch_dropout
-            first_R = torch.ones_like(keep_R)  # a bag never loses all its patches
-            first_R[1:] = segment_R[1:] != segment_R[:-1]
-            keep_R |= first_R
-            rows_RF, segment_R = rows_RF[keep_R], segment_R[keep_R]
+        rows_RF, segment_R = self.drop(samples)
+        count = samples.slot.shape[0]
         patch_RD = self.project(rows_RF)
         weight_R1 = segment_softmax(self.attention(patch_RD), segment_R, count)
         return self.mlp(segment_sum(weight_R1 * patch_RD, segment_R, count))[:, None]

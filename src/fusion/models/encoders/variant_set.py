@@ -1,4 +1,7 @@
-"""Encoder of a set of variants: what a gene means, how it was hit, and in what share of the reads (deep set)."""
+"""Encoder of a set of variants: what a gene means, how it was hit, and in what share of the reads (deep set).
+
+Dimension key: S samples, R rows, K = 1 token, D width.
+"""
 
 import torch
 from jaxtyping import Float
@@ -6,6 +9,7 @@ from torch import Tensor, nn
 
 from fusion.models.base import Encoder
 from fusion.models.layers import ResidualMLP, segment_sum
+from fusion.models.variant_rows import GeneFamilies, Membership
 from fusion.types import Samples
 
 
@@ -21,9 +25,19 @@ class VariantSetEncoder(Encoder):
         dim: Width of a token.
         hidden: Width inside the MLPs.
         dropout: Inside the MLPs, and the share of variants hidden at each training step.
+        gene_groups: Gene sets of each gene index, 0 or 1, where the modality was given `gene_sets`.
     """
 
-    def __init__(self, *, num_features: int, num_genes: int, dim: int, hidden: int = 32, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        *,
+        num_features: int,
+        num_genes: int,
+        dim: int,
+        hidden: int = 32,
+        dropout: float = 0.2,
+        gene_groups: Membership | None = None,
+    ) -> None:
         super().__init__()
         self.gene = nn.Embedding(num_genes, dim)
         self.dense = nn.Linear(num_features - 1, dim)
@@ -32,10 +46,16 @@ class VariantSetEncoder(Encoder):
         self.dropout = dropout
         nn.init.normal_(self.gene.weight, std=0.1)
         nn.init.zeros_(self.dense.bias)
+        self.families = GeneFamilies(gene_groups=gene_groups, dim=dim) if gene_groups else None
+        if self.families:
+            self.families.take_over(self.gene.weight)
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
         gene_R = samples.rows[:, 0].long()
-        row_RD = self.variant(self.gene(gene_R) + self.dense(samples.rows[:, 1:]))
+        gene_RD = self.gene(gene_R)
+        if self.families:
+            gene_RD = gene_RD + self.families()[gene_R]
+        row_RD = self.variant(gene_RD + self.dense(samples.rows[:, 1:]))
         if self.training and self.dropout:
             keep_R1 = torch.rand(row_RD.shape[0], 1, device=row_RD.device) >= self.dropout
             row_RD = row_RD * keep_R1 / (1.0 - self.dropout)
