@@ -1,9 +1,8 @@
 """From config to objects: what the nodes of a resolved config make. Commands are in `fusion.run`."""
 
-import copy
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,17 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
 from fusion.data.modalities.base import Modality
 from fusion.data.splits import Splitter
+from fusion.data.targets import survival_tasks
+from fusion.models.base import Encoder
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines, fit_baselines
 from fusion.training.fold import Recipe
 from fusion.training.loggers import EpochTable
-from fusion.training.tuning import Search, Settings, check_range, chosen_settings
+from fusion.training.space import read_space, start_of, with_settings
+from fusion.training.tuning import Search, chosen_settings
+
+#: Parts of a `Recipe` and the config group that each is chosen in.
+AIDS = {"plan": "anchor", "pretraining": "pretraining", "combine": "task_weights"}
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -50,13 +55,15 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
     def make_member(modalities: Mapping[str, Modality], num_outputs: Mapping[str, int]) -> PatientModel:
         dim = model["dim"]
         return PatientModel(
-            encoders={n: build(model["encoders"][n])(dim=dim, **m.sizes) for n, m in modalities.items()},
+            encoders={n: build_encoder(model["encoders"][n], m, dim) for n, m in modalities.items()},
             fusion=build(model["fusion"])(dim=dim, num_modalities=len(modalities)),
             temporal=build(model["temporal"])(dim=dim),
             num_outputs=num_outputs,
             dim=dim,
-            modality_dropout=model["modality_dropout"],
+            modality_dropout=build(model["modality_dropout"]),
             knows_days=model.get("knows_days", True),  # runs made before it could be hidden
+            mixup=model.get("mixup", 0.0),
+            auxiliary_heads=model.get("auxiliary", 0.0) > 0,
         )
 
     tasks, trainer = config["tasks"], config["trainer"]["lightning"]
@@ -74,7 +81,29 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         patience=config["trainer"]["patience"],
         seed=config["seed"],
         times=tuple(float(time) for time in config["evaluation"]["times"]),
+        auxiliary=float(model.get("auxiliary", 0.0)),
+        # runs made before these could be chosen have none of them
+        **{name: build(config[key]) for name, key in AIDS.items() if config.get(key)},
     )
+
+
+def build_encoder(node: Mapping[str, Any], modality: Modality, dim: int) -> Encoder:
+    """The encoder of a modality's rows, given those of the modality's `sizes` that it asks for.
+
+    Raises:
+        ValueError: The modality cannot tell what the encoder needs to know.
+    """
+    make = build(node)
+    asked = inspect.signature(make).parameters
+    given = {name: value for name, value in modality.sizes.items() if name in asked}
+    open_ = [n for n, p in asked.items() if p.default is p.empty and n not in given and n != "dim"]
+    if open_:
+        raise ValueError(
+            f"encoder {node['_target_'].rpartition('.')[2]} needs {', '.join(open_)}, which modality {modality.name!r} "
+            "does not tell; choose another encoder, or the settings of the modality that docs/models.md names with it"
+        )
+    encoder: Encoder = make(dim=dim, **given)
+    return encoder
 
 
 def build_search(config: Mapping[str, Any]) -> Search | None:
@@ -82,17 +111,18 @@ def build_search(config: Mapping[str, Any]) -> Search | None:
     tuning = config.get("tuning") or {}
     if not tuning:
         return None
-    space = dict(_ranges(tuning["space"]))
+    space = read_space(config)
     if tuning["trials"] < 1 or not space:
         raise ValueError("tuning needs trials=1 or more and a space that is not empty; tuning=none searches nothing")
-    start = {name: _setting(config, name) for name in space}
-    for name, node in space.items():
-        check_range(name, node, start[name])
+    if tuning["minutes"] is not None and tuning["minutes"] <= 0:
+        raise ValueError(f"tuning.minutes is {tuning['minutes']}; give a time above 0, or null for no limit")
     return Search(
         make_recipe=lambda settings: build_recipe(with_settings(config, settings)),
         space=space,
-        start=start,
+        start=start_of(config, space),
         trials=tuning["trials"],
+        minutes=tuning["minutes"],
+        storage=tuning["storage"],
         seed=config["seed"],
     )
 
@@ -100,34 +130,6 @@ def build_search(config: Mapping[str, Any]) -> Search | None:
 def fold_recipe(config: Mapping[str, Any], folder: Path) -> Recipe:
     """The recipe by which a fold was fitted: the config with the settings that were chosen in it."""
     return build_recipe(with_settings(config, chosen_settings(folder)))
-
-
-def with_settings(config: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """A copy of a config with other values at dotted places, `optimizer.lr`."""
-    changed = copy.deepcopy(dict(config))
-    for name, value in settings.items():
-        _setting(config, name)
-        *path, last = name.split(".")
-        functools.reduce(lambda node, key: node[key], path, changed)[last] = value
-    return changed
-
-
-def _ranges(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Dotted name and range of every setting of a space that is laid out as the config is."""
-    for key, inner in node.items():
-        if not isinstance(inner, Mapping):
-            raise ValueError(f"tuning.space: {prefix}{key} is {inner}; give choices: [...], or low and high")
-        if inner.keys() & {"choices", "low", "high"}:
-            yield f"{prefix}{key}", inner
-        else:
-            yield from _ranges(inner, f"{prefix}{key}.")
-
-
-def _setting(config: Mapping[str, Any], name: str) -> Any:
-    try:
-        return functools.reduce(lambda node, key: node[key], name.split("."), config)
-    except (KeyError, TypeError):
-        raise ValueError(f"tuning.space: the config has no {name}; name a value that --cfg job shows") from None
 
 
 def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:
@@ -145,7 +147,7 @@ def fitting_config(config: dict[str, Any], cohort: Cohort, say: Callable[[str], 
             modalities[name] = node
         else:
             say(f"modality {name}: this cohort has no sample of it; left out")
-    has = {*cohort.endpoints, *([RESPONSE] if "response" in cohort.outcomes else [])}
+    has = {*survival_tasks(cohort), *([RESPONSE] if "response" in cohort.outcomes else [])}
     tasks = {task: node for task, node in config["tasks"].items() if task in has}
     for task in config["tasks"].keys() - tasks.keys():
         say(f"task {task}: outcomes.csv has no such endpoint; left out")

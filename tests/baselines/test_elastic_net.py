@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fusion.baselines.elastic_net import LEAST_SHARE, NUM_PENALTIES, ElasticNetCox, elastic_net_path
+from fusion.baselines.elastic_net import ElasticNetCox
+from fusion.baselines.lasso import LEAST_SHARE, NUM_PENALTIES, elastic_net_path
 from fusion.baselines.newton import PartialLikelihood
 
 SIGNAL, NOISE = 2, 12
@@ -65,3 +66,13 @@ def test_tied_times_do_not_end_the_path():
 def test_no_event_gives_no_coefficient():
     design, duration, _ = simulated(20)
     assert not elastic_net_path(design, duration, np.zeros(20, dtype=np.bool_), 0.5).any()
+
+
+def test_the_path_agrees_with_scikit_survival():
+    linear_model = pytest.importorskip("sksurv.linear_model")
+    design, duration, event = simulated()
+    outcome = np.array(list(zip(event, duration, strict=True)), dtype=[("event", bool), ("time", float)])
+    theirs = linear_model.CoxnetSurvivalAnalysis(l1_ratio=0.5, n_alphas=NUM_PENALTIES, alpha_min_ratio=LEAST_SHARE)
+    np.testing.assert_allclose(
+        elastic_net_path(design, duration, event, 0.5, tolerance=1e-6), theirs.fit(design, outcome).coef_, atol=2e-3
+    )

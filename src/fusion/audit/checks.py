@@ -30,6 +30,7 @@ from fusion.audit.visits import visits_tell_nothing
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_tables
 from fusion.data.splits import Split
+from fusion.data.targets import survival_tasks
 from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import FitBaselines
 from fusion.training.fold import Recipe
@@ -93,7 +94,7 @@ class Study:
         """Features of all patients as the first fold reads them, beside their outcomes."""
         fitted = self.folds[0].fitted.modalities
         pairs = [(modality, self.tables[name]) for name, modality in fitted.items() if self.tables[name] is not None]
-        endpoints = [task for task in self.recipe.task_weights if task in self.cohort.endpoints]
+        endpoints = [task for task in self.recipe.task_weights if task in survival_tasks(self.cohort)]
         response = "response" in self.recipe.task_weights
         return build_visit_table(self.cohort, pairs, self.cohort.patient_ids, endpoints, response=response)
 

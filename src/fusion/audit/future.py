@@ -90,6 +90,10 @@ def _unchanged(
 
 def _difference(both: pd.DataFrame) -> np.ndarray:
     """Largest difference of each row over all predicted numbers."""
-    names = [name for name in both if f"{name}_after" in both and name.startswith(("risk", "survival_", "prob_"))]
+    names = [
+        name
+        for name in both
+        if f"{name}_after" in both and name.startswith(("risk", "survival_", "prob_", "incidence_"))
+    ]
     numbers = [both[[f"{name}{end}" for name in names]].to_numpy(dtype=np.float64) for end in ("", "_after")]
     return np.asarray(np.nan_to_num(np.abs(numbers[0] - numbers[1])).max(axis=1))

@@ -20,6 +20,7 @@ from fusion.data.modalities.base import Modality
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import Split, StratifiedKFold
+from fusion.data.targets import survival_tasks
 from fusion.training.baselines import FitBaselines
 from fusion.training.crossvalidate import cross_validate
 from fusion.training.fold import Recipe, fit_fold
@@ -70,7 +71,9 @@ def held_out_part_changes_nothing(
                 rows.append(fit_baselines(window, assays, inside, recipe.times))
     faults = [f"{file} depends on the test part" for file in FILES if not _same(files[0][file], files[1][file])]
     if rows and len(rows[0]):
-        numbers = [table.filter(regex="^(risk|survival_|prob_)").to_numpy(dtype=np.float64) for table in rows]
+        numbers = [
+            table.filter(regex="^(risk|survival_|prob_|incidence_)").to_numpy(dtype=np.float64) for table in rows
+        ]
         apart = ~((numbers[0] == numbers[1]) | (np.isnan(numbers[0]) & np.isnan(numbers[1]))).all(axis=1)
         faults += [f"plain model {name} depends on the test part" for name in rows[0].loc[apart, "model"].unique()]
     also = f" and {rows[0]['model'].nunique()} plain models" if rows and len(rows[0]) else ""
@@ -154,7 +157,9 @@ def null_cohort_is_not_predicted(recipe: Recipe, patients: int, folds: int, seed
 def _as_far_as(recipe: Recipe, cohort: Cohort) -> Recipe | None:
     """The recipe with the modalities and tasks that a cohort has; None where it has none."""
     made = {name for name, modality in recipe.make_modalities().items() if _reads(modality, cohort)}
-    tasks = {task: weight for task, weight in recipe.task_weights.items() if task in (*cohort.endpoints, RESPONSE)}
+    tasks = {
+        task: weight for task, weight in recipe.task_weights.items() if task in (*survival_tasks(cohort), RESPONSE)
+    }
     if not made or not tasks:
         return None
     return replace(

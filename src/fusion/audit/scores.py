@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fusion.audit.finding import Finding, judged
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
+from fusion.data.targets import survival_tasks
 from fusion.metrics import FUSION
 
 Floats = NDArray[np.float64]
@@ -126,7 +127,7 @@ def brier_weights(
     """
     rule = "Rule 8: Brier scores are weighted by the censoring curve"
     for task, horizon, value in _brier_scores(metrics):
-        if f"survival_{horizon:g}" not in predictions or task not in cohort.endpoints:
+        if f"survival_{horizon:g}" not in predictions or task not in survival_tasks(cohort):
             continue
         rows = predictions[(predictions["task"] == task) & (predictions["visit"] == 0)]
         rows = rows[rows["at_risk"].astype(bool)]

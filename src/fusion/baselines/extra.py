@@ -19,8 +19,7 @@ def has_sksurv() -> bool:
     found = find_spec("sksurv") is not None
     if not found:
         logger.warning(
-            "elastic net, boosting and forest are left out: "
-            "pip install 'fusion-oncology[baselines]' brings scikit-survival"
+            "boosting and forest are left out: pip install 'fusion-oncology[baselines]' brings scikit-survival"
         )
     return found
 

@@ -63,13 +63,26 @@ class PartialLikelihood:
         at_risk = self._at_risk(hazard)
         mean_EP = self._at_risk(hazard[:, None] * columns) / at_risk[:, None]
         gradient = self.weight[self.rows] @ columns[self.rows] - self.mean_weight @ mean_EP
-        steps = np.zeros(len(hazard))  # what each row's hazard is multiplied with, summed over the risk sets it is in
+        scaled = columns * np.sqrt(np.maximum(hazard * self._steps(at_risk), 0.0))[:, None]
+        centre = mean_EP * np.sqrt(self.mean_weight)[:, None]
+        return gradient, scaled.T @ scaled - centre.T @ centre
+
+    def residuals(self, log_hazard: Floats) -> Floats:
+        """Derivative of the log partial likelihood in the log hazard of each row, "N": its martingale residual."""
+        hazard, _ = self._hazard(log_hazard[self.order])
+        sorted_residuals = -hazard * self._steps(self._at_risk(hazard))
+        sorted_residuals[self.rows] += self.weight[self.rows]
+        residuals = np.empty_like(sorted_residuals)
+        residuals[self.order] = sorted_residuals
+        return residuals
+
+    def _steps(self, at_risk: Floats) -> Floats:
+        """What each row's hazard is multiplied with, summed over the risk sets that it is in."""
+        steps = np.zeros(len(self.order))
         np.add.at(steps, self.last, self.mean_weight / at_risk)
         steps = np.cumsum(steps[::-1])[::-1].copy()
         steps[self.rows] -= self._tied(self.share * self.mean_weight / at_risk)
-        scaled = columns * np.sqrt(np.maximum(hazard * steps, 0.0))[:, None]
-        centre = mean_EP * np.sqrt(self.mean_weight)[:, None]
-        return gradient, scaled.T @ scaled - centre.T @ centre
+        return steps
 
     def _hazard(self, eta: Floats) -> tuple[Floats, float]:
         shift = float(eta.max())

@@ -13,6 +13,7 @@ from torch import Tensor
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import Modality
 from fusion.data.targets import visit_outcomes, visit_responses
+from fusion.data.visit_table import summary_columns
 from fusion.types import Outcome, PatientBatch, Response, Samples
 
 #: Task whose target is the class of response; every other task is the endpoint of its own name.
@@ -54,7 +55,12 @@ def fit_assays(cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequenc
 
 
 def pack_cohort(
-    cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str], tasks: Sequence[str] = ()
+    cohort: Cohort,
+    assays: Mapping[str, Assay],
+    patient_ids: Sequence[str],
+    tasks: Sequence[str] = (),
+    *,
+    summary: bool = False,
 ) -> PatientBatch:
     """Lay the visits, samples and targets of some patients out as one batch.
 
@@ -63,6 +69,7 @@ def pack_cohort(
         assays: Fitted modalities with the tables of this cohort.
         patient_ids: Patients, in the order of the batch.
         tasks: Endpoints, and `response`, to give targets for; none for patients whose outcome is not known.
+        summary: Whether to add what plain models see.
     """
     patient_ids = tuple(patient_ids)
     row = pd.Series(np.arange(len(patient_ids)), index=list(patient_ids))
@@ -77,8 +84,11 @@ def pack_cohort(
     day[patient_V, visit_V] = visits["day"].to_numpy()
     day = np.maximum.accumulate(day, axis=1)
 
-    def spread(values: np.ndarray, fill: float) -> Tensor:
-        full = np.full(shape, fill, dtype=values.dtype)
+    def spread(values: np.ndarray | None, fill: float) -> Any:
+        """A value of every visit, `fill` where there is no visit; None where the cohort tells nothing of the kind."""
+        if values is None:
+            return None
+        full = np.full((*shape, *values.shape[1:]), fill, dtype=values.dtype)
         full[patient_V, visit_V] = values
         return torch.from_numpy(full.astype(np.float32) if full.dtype == np.float64 else full)
 
@@ -86,20 +96,29 @@ def pack_cohort(
     for task in tasks:
         if task == RESPONSE:
             response = visit_responses(cohort, visits)
-            targets[task] = Response(label=spread(response.label, 0), known=spread(response.known, False))
+            targets[task] = Response(
+                label=spread(response.label, 0),
+                known=spread(response.known, False),
+                possible=spread(response.possible, True),
+            )
         else:
             outcome = visit_outcomes(cohort, task, visits)
             targets[task] = Outcome(
                 duration=spread(outcome.duration, 1.0),
                 event=spread(outcome.event, False),
                 at_risk=spread(outcome.at_risk, False),
+                cause=spread(outcome.cause, 0),
+                last_free=spread(outcome.last_free, 1.0),
+                stratum=spread(outcome.stratum, -1),
             )
+    pairs = [(assay.modality, assay.table) for assay in assays.values()]
     return PatientBatch(
         patient_ids=patient_ids,
         day=torch.from_numpy(day.astype(np.float32)),
         visit_mask=torch.from_numpy(mask),
         samples={name: _pack_samples(cohort, assay, row, shape[1]) for name, assay in assays.items()},
         targets=targets,
+        summary=spread(summary_columns(cohort, pairs, visits), np.nan) if summary else None,
     )
 
 
@@ -140,11 +159,15 @@ def select_patients(batch: PatientBatch, chosen: Int[Tensor, " P"]) -> PatientBa
         day=batch.day[chosen],
         visit_mask=batch.visit_mask[chosen],
         samples={name: _select_samples(samples, place, num_visits) for name, samples in batch.samples.items()},
-        targets={
-            task: type(target)(**{name: value[chosen] for name, value in vars(target).items()})
-            for task, target in batch.targets.items()
-        },
+        targets={task: _select_target(target, chosen) for task, target in batch.targets.items()},
+        summary=None if batch.summary is None else batch.summary[chosen],
+        offset={task: offset[chosen] for task, offset in batch.offset.items()},
     )
+
+
+def _select_target(target: Outcome | Response, chosen: Int[Tensor, " P"]) -> Outcome | Response:
+    values: dict[str, Any] = {n: None if value is None else value[chosen] for n, value in vars(target).items()}
+    return type(target)(**values)
 
 
 def _select_samples(samples: Samples, place: Int[Tensor, " B"], num_visits: int) -> Samples:

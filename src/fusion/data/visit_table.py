@@ -19,7 +19,7 @@ def build_visit_table(
     patient_ids: Sequence[str],
     endpoints: Sequence[str],
     response: bool = True,
-    ne: Literal["unknown", "nonresponder"] = "unknown",
+    ne: Literal["unknown", "nonresponder"] | None = None,
 ) -> VisitTable:
     """Summaries of every assay as known at each visit, beside the outcomes.
 
@@ -32,19 +32,26 @@ def build_visit_table(
         ne: What a patient not evaluable for response is; see `visit_responses`.
     """
     visits = _visits(cohort, patient_ids)
-    parts = [_last_known(cohort, modality, table, visits) for modality, table in modalities]
     names = [f"{modality.name}:{name}" for modality, _ in modalities for name in modality.summary_names]
     owners = [modality.name for modality, _ in modalities for _ in modality.summary_names]
     return VisitTable(
         patient_ids=np.array(visits["patient_id"].to_list(), dtype=np.str_),
         visit=visits["visit"].to_numpy(dtype=np.int64),
         day=visits["day"].to_numpy(dtype=np.float64),
-        features=np.concatenate([np.zeros((len(visits), 0)), *parts], axis=1),
+        features=summary_columns(cohort, modalities, visits),
         feature_names=tuple(names),
         modality=tuple(owners),
         outcomes={endpoint: visit_outcomes(cohort, endpoint, visits) for endpoint in endpoints},
         responses={"response": visit_responses(cohort, visits, ne=ne)} if response else {},
     )
+
+
+def summary_columns(
+    cohort: Cohort, modalities: Sequence[tuple[Modality, Any]], visits: pd.DataFrame
+) -> NDArray[np.float64]:
+    """Last value known at each visit of every summary column of every modality, "V P"; NaN where there was none."""
+    parts = [_last_known(cohort, modality, table, visits) for modality, table in modalities]
+    return np.concatenate([np.zeros((len(visits), 0)), *parts], axis=1)
 
 
 def _visits(cohort: Cohort, patient_ids: Sequence[str]) -> pd.DataFrame:

@@ -63,6 +63,6 @@ def _averaged(frames: list[pd.DataFrame]) -> pd.DataFrame:
     for column in first:
         if column == "risk_group":
             first[column] = pd.concat([frame[column] for frame in frames], axis=1).median(axis=1).round()
-        elif column == "risk" or column.startswith(("survival_", "prob_")):
+        elif column == "risk" or column.startswith(("survival_", "prob_", "incidence_")):
             first[column] = pd.concat([frame[column] for frame in frames], axis=1).mean(axis=1)
     return first

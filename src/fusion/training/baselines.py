@@ -18,6 +18,11 @@ from fusion.types import VisitTable
 FitBaselines = Callable[[Cohort, Mapping[str, Assay], Split, Sequence[float]], pd.DataFrame]
 
 
+def one_thread() -> threadpool_limits:
+    """Matrices of a few hundred rows gain nothing from a second thread; on a busy machine two wait for each other."""
+    return threadpool_limits(1)
+
+
 def fit_baselines(
     models: Sequence[Baseline],
     tasks: Sequence[str],
@@ -48,8 +53,7 @@ def fit_baselines(
     train, test = parts
     visits = pd.DataFrame({"patient_id": test.patient_ids, "visit": test.visit, "day": test.day})
     grid = np.asarray(times, dtype=np.float64)
-    # Matrices of a few hundred rows gain nothing from a second thread; on a busy machine the two wait for each other.
-    with threadpool_limits(1):
+    with one_thread():
         frames = [
             _fit_and_predict(model, train, test, task, target_rows(cohort, visits, task), grid)
             for task in tasks

@@ -7,22 +7,31 @@ validation part, and the outer test patients are touched once, by the mean of al
 
 Tasks over-fit at different times, so each keeps the members of the epoch that was best for it.
 
-Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E members.
+Plain models may answer with the network (`fusion.training.anchor`): fitted on the same inner folds, weighted on the
+same out-of-fold predictions.
+
+Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E members, K plain models.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fusion.losses.base import ResponseLoss, SurvivalLoss
+from fusion.losses.task_weights import FixedWeights
 from fusion.losses.weights import visit_weights
+from fusion.models.mixup import draw_mix
 from fusion.models.patient_model import PatientModel
-from fusion.types import Outcome, PatientBatch, Response, ResponsePrediction, SurvivalPrediction
+from fusion.training.anchor import AnchorPlan, Anchors
+from fusion.training.auxiliary import auxiliary_loss
+from fusion.training.blend import Blend, Total, blended, choose_blend
+from fusion.training.mixup import mixed_loss
+from fusion.types import Outcome, PatientBatch, ResponsePrediction, SurvivalPrediction, VisitTable
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
@@ -49,6 +58,11 @@ class Ensemble(nn.Module):
         task_weights: Weight of each task in the training loss.
         num_members: Number of members.
         seed: Member m starts from `seed + m`.
+        plan: The plain models that answer with the network.
+        anchors: These models by task, to be fitted; none for a task on which no plain model can speak.
+        combine: Builds what makes one training loss of those of the tasks, once for every member; their weighted sum
+            by default.
+        auxiliary: Weight of the loss of each modality alone, for members with auxiliary heads.
     """
 
     def __init__(
@@ -59,6 +73,10 @@ class Ensemble(nn.Module):
         task_weights: Mapping[str, float],
         num_members: int,
         seed: int,
+        plan: AnchorPlan | None = None,
+        anchors: Mapping[str, Anchors] | None = None,
+        combine: Callable[[], nn.Module] | None = None,
+        auxiliary: float = 0.0,
     ) -> None:
         super().__init__()
         fresh = []
@@ -71,8 +89,16 @@ class Ensemble(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.task_weights = dict(task_weights)
         self.num_members = num_members
+        self.weighted_sum = FixedWeights(weights=task_weights)
+        make_combine = combine or partial(FixedWeights, weights=task_weights)
+        self.combine = nn.ModuleList(make_combine() for _ in range(num_members))
+        self.auxiliary = auxiliary
+        self.plan = plan or AnchorPlan()
+        self.anchors = nn.ModuleDict(dict(anchors or {}))
         for task in losses:
             self.register_buffer(f"scale_{task}", torch.ones(()))
+        for task, anchor in (anchors or {}).items():
+            self.register_buffer(f"blend_{task}", anchor.prior)
 
     def members_of(self, task: str) -> nn.ModuleList:
         """The members that answer for a task."""
@@ -88,22 +114,24 @@ class Ensemble(nn.Module):
 
     def weights_of(self, batch: PatientBatch, task: str) -> Float[Tensor, "B T"]:
         """Weight of every visit in the loss of a task; zero where the task asks nothing of the visit."""
-        target = batch.targets[task]
-        asked = target.at_risk if isinstance(target, Outcome) else target.known
-        return visit_weights(batch.day, asked, scale=self.loss_of(task).visit_scale)
+        return visit_weights(batch.day, batch.targets[task].asked, scale=self.loss_of(task).visit_scale)
 
     def loss(
         self, outputs: Mapping[str, Float[Tensor, "B T O"]], batch: PatientBatch, share: Float[Tensor, " B"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Loss of every task over the patients whose `share` is above zero."""
-        return {
-            task: self.loss_of(task)(outputs[task], batch.targets[task], self.weights_of(batch, task) * share[:, None])
-            for task in self.losses
-        }
+        losses = {}
+        for task in self.losses:
+            loss, output = self.loss_of(task), outputs[task]
+            if task in batch.offset:
+                output = output + loss.direction * batch.offset[task][..., None]
+            losses[task] = loss(output, batch.targets[task], self.weights_of(batch, task) * share[:, None])
+        return losses
 
     def total(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Weighted sum over tasks."""
-        return torch.stack([self.task_weights[task] * loss for task, loss in losses.items()]).sum()
+        """Weighted sum over tasks, by which epochs and settings are compared."""
+        total: Tensor = self.weighted_sum(losses)
+        return total
 
     def training_loss(
         self, learners: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
@@ -112,43 +140,142 @@ class Ensemble(nn.Module):
 
         Gradients of different learners never meet, so one optimizer trains all as if each were alone.
         """
-        return torch.stack(
-            [
-                self.total(self.loss(learner(batch), batch, (inner_fold != index).to(batch.day.dtype)))
-                for index, learner in enumerate(learners)
-            ]
-        ).sum()
+        losses = [
+            self._learner_loss(cast(PatientModel, learner), combine, batch, (inner_fold != index).to(batch.day.dtype))
+            for index, (learner, combine) in enumerate(zip(learners, self.combine, strict=True))
+        ]
+        return torch.stack(losses).sum()
+
+    def _learner_loss(
+        self, learner: PatientModel, combine: nn.Module, batch: PatientBatch, share: Float[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        def combined(outputs: Mapping[str, Tensor], asked: PatientBatch, of: Tensor) -> Tensor:
+            total: Tensor = combine(self.loss(outputs, asked, of))
+            return total
+
+        tokens = learner.place(batch)
+        mix = draw_mix(share > 0, learner.mixup) if learner.mixup else None
+        outputs = learner(batch, mix=mix, tokens=tokens)
+        loss = combined(outputs, batch, share) if mix is None else mixed_loss(combined, outputs, batch, mix, share)
+        if self.auxiliary:
+            alone = learner.modality_outputs(batch, tokens=tokens)
+            loss = loss + self.auxiliary * auxiliary_loss(combined, alone, batch, share)
+        return loss
 
     def prepare(self, batch: PatientBatch) -> None:
-        """Let every loss learn from the training outcomes what it needs."""
+        """Let every loss learn from the training outcomes, and every encoder from the samples, what it needs."""
         for task in self.losses:
             self.loss_of(task).prepare(batch.targets[task], self.weights_of(batch, task))
+            for member in cast("Iterable[PatientModel]", self.members_of(task)):
+                member.prepare(batch)
 
-    @torch.no_grad()
+    def fit_anchors(
+        self, batch: PatientBatch, table: VisitTable, inner_fold: Int[Tensor, " B"]
+    ) -> dict[str, Float[Tensor, "B T"]]:
+        """Fit the plain models of every task, and return what a network that learns their residual is to add to."""
+        place = dict(zip(batch.patient_ids, inner_fold.tolist(), strict=True))
+        row_fold = torch.tensor([place[str(patient)] for patient in table.patient_ids])
+        offset = {}
+        for task, anchor in self._anchors():
+            anchor.fit(table, task, row_fold)
+            asked = self.weights_of(batch, task) > 0
+            anchor.centre.copy_(self._left_out(task, batch, inner_fold)[:, asked].mean(dim=1).nan_to_num())
+            if self.plan.residual:
+                plain = self._left_out(task, batch, inner_fold)
+                silent = torch.zeros(*batch.visit_mask.shape, self.loss_of(task).num_outputs)
+                everyone = torch.ones_like(batch.visit_mask[:, 0])
+                weights = self._blend(task, batch, plain, silent, everyone, anchor.prior, 0.0).plain
+                getattr(self, f"blend_{task}").copy_(weights)
+                offset[task] = blended(plain, silent[..., :1], Blend(weights, 0.0), 1.0)[..., 0]
+        return offset
+
+    def _anchors(self) -> list[tuple[str, Anchors]]:
+        return [(task, cast(Anchors, anchor)) for task, anchor in self.anchors.items()]
+
+    def _left_out(self, task: str, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> Float[Tensor, "K B T"]:
+        anchor = cast(Anchors, self.anchors[task])
+        return anchor.left_out(anchor(summary_of(batch), batch.day), inner_fold)
+
+    def _blend(
+        self,
+        task: str,
+        batch: PatientBatch,
+        plain: Float[Tensor, "K B T"],
+        network: Float[Tensor, "B T O"],
+        held_out: Bool[Tensor, " B"],
+        prior: Float[Tensor, "2 K"],
+        network_prior: float,
+    ) -> Blend:
+        return choose_blend(
+            self._summed_loss(task, batch, held_out),
+            plain,
+            network,
+            prior=prior,
+            network_prior=network_prior,
+            trust=self.plan.trust,
+            direction=self.loss_of(task).direction,
+        )
+
+    def _summed_loss(self, task: str, batch: PatientBatch, held_out: Bool[Tensor, " B"]) -> Total:
+        """Negative log likelihood of outputs, summed over what informs it: events, or labels.
+
+        In double precision: near its minimum a loss is flat, and rounding would choose the scale.
+        """
+        loss, target = self.loss_of(task), batch.targets[task]
+        weight = (self.weights_of(batch, task) * held_out[:, None]).double()
+        informs = float((weight * target.event).sum() if isinstance(target, Outcome) else weight.sum())
+
+        def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
+            value: Tensor = loss(outputs.double(), target, weight)
+            return value * informs
+
+        return total
+
     def calibrate(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> dict[str, Float[Tensor, "B T O"]]:
-        """Learn scale, baseline hazard and intercept from out-of-fold outputs on the training part, and return these.
+        """Learn scale, weights, baseline hazard and intercept from out-of-fold outputs on the training part.
 
-        The scale is the slope of the loss in the outputs: over-fitted outputs are shrunk, empty ones nearly to zero.
+        The scale is the slope of the loss in the network's outputs: over-fitted outputs are shrunk, empty ones nearly
+        to zero. Then the weights of plain models and network are chosen.
+
+        Returns:
+            The out-of-fold outputs, as calibrated.
         """
         self.eval()
         held_out = inner_fold < self.num_members
-        outputs = {task: held_out_outputs(self.members_of(task), batch, inner_fold)[task] for task in self.losses}
-        for task, output in outputs.items():
-            loss, target = self.loss_of(task), batch.targets[task]
-            weight = self.weights_of(batch, task) * held_out[:, None]
-            scale = best_scale(partial(_scaled_loss, loss, output, target, weight))
+        calibrated = {}
+        for task in self.losses:
+            with torch.no_grad():
+                network = held_out_outputs(self.members_of(task), batch, inner_fold)[task]
+            scale, residual = 1.0, self.plan.residual and task in self.anchors
+            if not residual:
+                scale = best_scale(partial(_scaled, self._summed_loss(task, batch, held_out), network))
+            outputs = scale * network
+            if task in self.anchors:
+                plain = self._left_out(task, batch, inner_fold)
+                prior = getattr(self, f"blend_{task}").clone()
+                network_prior = 1.0 if residual else self.plan.network
+                weights = self._blend(task, batch, plain, outputs, held_out, prior, network_prior)
+                getattr(self, f"blend_{task}").copy_(weights.plain)
+                scale *= weights.network
+                outputs = blended(plain, outputs, weights, self.loss_of(task).direction)
             getattr(self, f"scale_{task}").fill_(scale)
-            outputs[task] = output * scale
-            loss.calibrate(outputs[task], _restricted(target, held_out), batch.day)
-        return outputs
+            self.loss_of(task).calibrate(outputs, batch.targets[task].only(held_out), batch.day)
+            calibrated[task] = outputs
+        return calibrated
 
     def member_outputs(self, batch: PatientBatch) -> dict[str, Float[Tensor, "E B T O"]]:
-        """Scaled outputs of every member."""
-        return {
-            task: torch.stack([member(batch)[task] for member in self.members_of(task)])
-            * getattr(self, f"scale_{task}")
-            for task in self.losses
-        }
+        """Outputs of every member, each beside the mean of the plain models."""
+        outputs = {}
+        for task in self.losses:
+            network = torch.stack([member(batch)[task] for member in self.members_of(task)])
+            network = network * getattr(self, f"scale_{task}")
+            if task in self.anchors:
+                plain = cast(Anchors, self.anchors[task])(summary_of(batch), batch.day).mean(dim=0)
+                weights = Blend(getattr(self, f"blend_{task}"), 1.0)
+                direction = self.loss_of(task).direction
+                network = torch.stack([blended(plain, each, weights, direction) for each in network])
+            outputs[task] = network
+        return outputs
 
     @torch.no_grad()
     def predict(self, batch: PatientBatch, times: Float[Tensor, " Q"]) -> dict[str, Prediction]:
@@ -162,18 +289,19 @@ class Ensemble(nn.Module):
         return loss.predict(outputs, times) if isinstance(loss, SurvivalLoss) else loss.predict(outputs)
 
 
-def _scaled_loss(loss: Any, outputs: Tensor, target: Outcome | Response, weight: Tensor, scale: float) -> Tensor:
-    # in double precision: near its minimum a loss is flat, and rounding would choose the scale
-    scaled: Tensor = loss(scale * outputs.double(), target, weight.double())
-    return scaled
+def _scaled(total: Total, outputs: Float[Tensor, "B T O"], factor: float) -> Float[Tensor, ""]:
+    return total(factor * outputs)
 
 
-def _restricted(target: Outcome | Response, held_out: Tensor) -> Outcome | Response:
-    """The target with only these patients in it."""
-    values = dict(vars(target))
-    key = "at_risk" if isinstance(target, Outcome) else "known"
-    values[key] = values[key] & held_out[:, None]
-    return type(target)(**values)
+def summary_of(batch: PatientBatch) -> Float[Tensor, "B T P"]:
+    """What the plain models see of a batch.
+
+    Raises:
+        ValueError: The batch was packed without it.
+    """
+    if batch.summary is None:
+        raise ValueError("plain models answer with this network: pack the cohort with `summary=True`")
+    return batch.summary
 
 
 def best_scale(loss: Callable[[float], Tensor], low: float = 0.05, high: float = 3.0, steps: int = 40) -> float:
@@ -199,6 +327,11 @@ def best_scale(loss: Callable[[float], Tensor], low: float = 0.05, high: float =
     return (low + high) / 2
 
 
+def num_inner_folds(num_members: int) -> int:
+    """Inner folds of a training part: one for each member, and at least five."""
+    return max(num_members, 5)
+
+
 def deal_inner_folds(strata: Sequence[str], order: Sequence[str], val: Sequence[bool], num_members: int) -> list[int]:
     """Inner fold of each patient of a training part, balanced over strata.
 
@@ -209,7 +342,7 @@ def deal_inner_folds(strata: Sequence[str], order: Sequence[str], val: Sequence[
         num_members: Members of the ensemble. Few members still leave only a share of the patients out each: the
             others are dealt over at least four more inner folds.
     """
-    folds = max(num_members - 1, 4)
+    folds = num_inner_folds(num_members) - 1
     inner = [0] * len(strata)
     rest = sorted((i for i in range(len(strata)) if not val[i]), key=lambda i: (strata[i], order[i]))
     for place, patient in enumerate(rest):

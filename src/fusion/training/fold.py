@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import Assay, fit_assays, pack_cohort, select_patients
+from fusion.data.dataset import RESPONSE, Assay, fit_assays, pack_cohort, select_patients
 from fusion.data.modalities.base import Modality
 from fusion.data.splits import Split
+from fusion.data.targets import survival_tasks
+from fusion.data.visit_table import build_visit_table
+from fusion.losses.task_weights import FixedWeights
 from fusion.models.patient_model import PatientModel
+from fusion.training.anchor import AnchorPlan, Anchors
+from fusion.training.baselines import one_thread
 from fusion.training.callbacks import EpochOrder, Patience, Saved, SeededSteps
 from fusion.training.checkpoint import (
     load_ensemble,
@@ -24,10 +30,11 @@ from fusion.training.checkpoint import (
     save_ensemble,
     save_preprocessing,
 )
-from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds
+from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds, num_inner_folds
 from fusion.training.module import EnsembleModule
 from fusion.training.predictions import prediction_frame
-from fusion.types import Outcome, PatientBatch, SurvivalPrediction
+from fusion.training.pretraining.base import NoPretraining, Pretraining
+from fusion.types import Outcome, PatientBatch, SurvivalPrediction, VisitTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,10 @@ class Recipe:
         patience: Validation rounds without progress before training stops.
         seed: Seed of the run.
         times: Days after a visit at which survival is written down.
+        plan: The plain models that answer with the network.
+        pretraining: What is done to the members before they are trained.
+        combine: Makes, given the weight of each task, one training loss of those of the tasks.
+        auxiliary: Weight of the loss of each modality alone.
     """
 
     make_modalities: Callable[[], dict[str, Modality]]
@@ -61,12 +72,34 @@ class Recipe:
     patience: int
     seed: int
     times: tuple[float, ...]
+    plan: AnchorPlan = field(default_factory=AnchorPlan)
+    pretraining: Pretraining = field(default_factory=NoPretraining)
+    combine: Callable[..., nn.Module] = FixedWeights
+    auxiliary: float = 0.0
 
-    def make_ensemble(self, modalities: Mapping[str, Modality], seed: int) -> Ensemble:
-        """A fresh ensemble for fitted modalities."""
+    def make_ensemble(
+        self, modalities: Mapping[str, Modality], seed: int, anchored: Mapping[str, Sequence[str]]
+    ) -> Ensemble:
+        """A fresh ensemble for fitted modalities.
+
+        Args:
+            modalities: Fitted modalities.
+            seed: Of its first member.
+            anchored: By task, names of the plain models that speak of it.
+        """
         losses = self.make_losses()
         outputs = {task: loss.num_outputs for task, loss in losses.items()}
+        columns = sum(len(modality.summary_names) for modality in modalities.values())
+        by_name = {each.model.name: each for each in self.plan.models}
+        folds = num_inner_folds(self.num_members)
         return Ensemble(
+            anchors={
+                task: Anchors([by_name[name] for name in names], num_folds=folds, num_columns=columns)
+                for task, names in anchored.items()
+            },
+            plan=self.plan,
+            combine=partial(self.combine, weights=dict(self.task_weights)),
+            auxiliary=self.auxiliary,
             make_member=lambda: self.make_member(modalities, outputs),
             losses=losses,
             task_weights=self.task_weights,
@@ -96,7 +129,7 @@ class FittedFold:
     ) -> pd.DataFrame:
         """Rows of every task at every visit of these patients."""
         assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
-        batch = pack_cohort(cohort, assays, patient_ids)
+        batch = pack_cohort(cohort, assays, patient_ids, summary=bool(self.ensemble.anchors))
         predictions = self.ensemble.predict(batch, torch.tensor(times, dtype=torch.float32))
         return prediction_frame(cohort, batch, predictions, times, self.cuts)
 
@@ -105,7 +138,7 @@ def load_fold(folder: Path, recipe: Recipe) -> FittedFold:
     """Take a finished fold up from disk."""
     modalities = recipe.make_modalities()
     extra = load_preprocessing(folder, modalities)
-    ensemble = recipe.make_ensemble(modalities, seed=0)
+    ensemble = recipe.make_ensemble(modalities, seed=0, anchored=extra.get("anchored", {}))
     load_ensemble(folder, ensemble)
     return FittedFold(modalities=modalities, ensemble=ensemble, cuts=extra["cuts"], inner_loss=extra["inner_loss"])
 
@@ -132,26 +165,48 @@ def fit_fold(
     patient_ids = tuple(sorted((*split.train, *split.val)))
     fit_assays(cohort, assays, patient_ids)
     modalities = {name: assay.modality for name, assay in assays.items()}
-    batch = pack_cohort(cohort, assays, patient_ids, tuple(recipe.task_weights))
+    tasks = tuple(recipe.task_weights)
+    batch = pack_cohort(cohort, assays, patient_ids, tasks, summary=bool(recipe.plan.models))
     inner_fold = _inner_folds(batch, split, recipe.num_members)
 
     seed = split_seed(recipe.seed, split)
     pl.seed_everything(seed, verbose=False)
-    ensemble = recipe.make_ensemble(modalities, seed)
+    table = _plain_table(cohort, assays, patient_ids, tasks)
+    losses = recipe.make_losses()
+    chosen = {task: recipe.plan.of(task, table) for task in tasks if losses[task].direction is not None}
+    anchored = {task: [each.model.name for each in models] for task, models in chosen.items() if models}
+    ensemble = recipe.make_ensemble(modalities, seed, anchored)
     ensemble.prepare(batch)
+    inner = torch.tensor([inner_fold[patient] for patient in batch.patient_ids])
+    with one_thread():
+        batch = replace(batch, offset=ensemble.fit_anchors(batch, table, inner))
     module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
+    recipe.pretraining(
+        module.learners, batch, lambda o, b, share: ensemble.total(ensemble.loss(o, b, share)), inner, seed=seed
+    )
+    module.averages.load_state_dict(module.learners.state_dict())
     best, last = Saved(folder, "best", monitor="val/best"), Saved(folder, "last")  # in this order: last knows of best
     mine = [best, last, Patience(recipe.patience), SeededSteps(seed)]
     trainer = recipe.make_trainer(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
     _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
-    inner = module.inner_folds(batch)
-    outputs = ensemble.to("cpu").calibrate(batch, inner)
+    with one_thread():
+        outputs = ensemble.to("cpu").calibrate(batch, inner)
     cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)
-    save_preprocessing(folder, modalities, {"cuts": cuts, "inner_fold": inner_fold, "inner_loss": module.inner_loss})
+    extra = {"cuts": cuts, "inner_fold": inner_fold, "inner_loss": module.inner_loss, "anchored": anchored}
+    save_preprocessing(folder, modalities, extra)
     save_ensemble(folder, ensemble)
     return FittedFold(modalities=modalities, ensemble=ensemble.eval(), cuts=cuts, inner_loss=module.inner_loss)
+
+
+def _plain_table(
+    cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str], tasks: Sequence[str]
+) -> VisitTable:
+    """What the plain models see of these patients."""
+    pairs = [(assay.modality, assay.table) for assay in assays.values()]
+    endpoints = [task for task in tasks if task in survival_tasks(cohort)]
+    return build_visit_table(cohort, pairs, patient_ids, endpoints, response=RESPONSE in tasks)
 
 
 def _train(

@@ -86,4 +86,5 @@ class EnsembleModule(pl.LightningModule):
         self.log_dict(scores, on_step=False, on_epoch=True, batch_size=batch.num_patients)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.make_optimizer(self.learners.parameters())
+        learned = [*self.learners.parameters(), *self.ensemble.combine.parameters()]
+        return self.make_optimizer([parameter for parameter in learned if parameter.requires_grad])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
-from fusion.data.targets import visit_outcomes, visit_responses
+from fusion.data.targets import CLASSES, survival_tasks, visit_outcomes, visit_responses
 from fusion.training.ensemble import Prediction
 from fusion.types import PatientBatch, ResponsePrediction, SurvivalPrediction
 
@@ -18,16 +18,25 @@ def survival_columns(times: Sequence[float]) -> list[str]:
     return [f"survival_{time:g}" for time in times]
 
 
+def incidence_columns(times: Sequence[float], num_causes: int) -> list[str]:
+    """Names of the columns of cumulative incidence: `incidence_1_30`, `incidence_1_60`, ..., `incidence_2_30`, ..."""
+    return [f"incidence_{cause + 1}_{time:g}" for cause in range(num_causes) for time in times]
+
+
 def target_rows(cohort: Cohort, visits: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Keys and targets of a task for these visits; a cohort without the endpoint has nobody at risk."""
+    """Keys and targets of a task for these visits; a cohort without the endpoint has nobody at risk.
+
+    A task with competing causes has a column `cause`, 0 where no event was seen.
+    """
     rows = visits.reset_index(drop=True).assign(task=task)
     if task == RESPONSE:
         response = visit_responses(cohort, visits)
         return rows.assign(label=np.where(response.known, response.label, -1), at_risk=response.known)
-    if task not in cohort.endpoints:
+    if task not in survival_tasks(cohort):
         return rows.assign(duration=np.nan, event=False, at_risk=False)
     outcome = visit_outcomes(cohort, task, visits)
-    return rows.assign(duration=outcome.duration, event=outcome.event, at_risk=outcome.at_risk)
+    rows = rows.assign(duration=outcome.duration, event=outcome.event, at_risk=outcome.at_risk)
+    return rows if outcome.cause is None else rows.assign(cause=outcome.cause)
 
 
 def risk_groups(risk: NDArray[np.floating], cuts: Sequence[float]) -> NDArray[np.int64]:
@@ -48,7 +57,13 @@ def survival_rows(
 
 
 def response_rows(rows: pd.DataFrame, probability: NDArray[np.floating]) -> pd.DataFrame:
-    """Add class probabilities to the target rows of the response task."""
+    """Add class probabilities to the target rows of the response task.
+
+    Of two classes, or of the four of RECIST: these are written down as well, and add up to the two.
+    """
+    if probability.shape[1] == len(CLASSES):
+        rows = rows.assign(**{f"prob_{name.lower()}": probability[:, place] for place, name in enumerate(CLASSES)})
+        probability = np.stack([probability[:, :2].sum(axis=1), probability[:, 2:].sum(axis=1)], axis=1)
     return rows.assign(prob_nonresponder=probability[:, 0], prob_responder=probability[:, 1])
 
 
@@ -69,7 +84,12 @@ def prediction_frame(
         rows = target_rows(cohort, visits, task)
         if isinstance(prediction, SurvivalPrediction):
             risk, curve = prediction.risk.cpu().numpy()[real], prediction.survival.cpu().numpy()[real]
-            frames.append(survival_rows(rows, risk, curve, times, cuts[task]))
+            frame = survival_rows(rows, risk, curve, times, cuts[task])
+            if prediction.incidence is not None:
+                incidence = prediction.incidence.cpu().numpy()[real]
+                names = incidence_columns(times, incidence.shape[1])
+                frame = pd.concat([frame, pd.DataFrame(incidence.reshape(len(frame), -1), columns=names)], axis=1)
+            frames.append(frame)
         elif isinstance(prediction, ResponsePrediction):
             frames.append(response_rows(rows, prediction.probability.cpu().numpy()[real]))
     return pd.concat(frames, ignore_index=True)

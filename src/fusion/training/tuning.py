@@ -4,17 +4,27 @@ Every trial is an ensemble over the same inner folds, so its score is a cross-va
 patients, each by the member that left it out, at the epoch that this loss chose. The best trial is the fitted fold:
 nothing is refitted, and the outer test patients are met once, after the choice. The score of the best of many trials
 flatters it, which is why it is no result; the outer folds give that.
+
+The trials of a fold are one Optuna study. Its settings and losses lie in a database, its models in
+`FOLD/trials/NUMBER/`, and any number of processes that see both take trials from it in turn. Who fits a trial holds
+the lock of its file; the system lets go of the lock when a process dies, and the next one takes that trial up from
+its last checkpoint.
 """
 
+import fcntl
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import Assay
@@ -22,12 +32,13 @@ from fusion.data.splits import Split
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
 from fusion.training.fold import FittedFold, Recipe, fit_fold, load_fold, split_seed
+from fusion.training.space import Range, Setting, Settings
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    from optuna import Study, Trial
 
-Setting = bool | int | float | str | None
-Settings = Mapping[str, Setting]
+#: Trials drawn by chance before the sampler learns from them.
+RANDOM_TRIALS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +47,20 @@ class Search:
 
     Attributes:
         make_recipe: The recipe with these settings.
-        space: By name of the setting, `{choices: [...]}` or `{low, high}` with `log` or `step`.
+        space: By name of the setting, its range (see `fusion.training.space`).
         start: The settings of the config itself: they are the first trial.
-        trials: Trials of a fold, the first one included.
+        trials: Trials of a fold at most, the first one included.
+        minutes: No trial of a fold begins once its trials have taken so long together; None: whatever they take.
+        storage: Database of the studies; None is `study.db` in the run folder.
         seed: Seed of the run.
     """
 
     make_recipe: Callable[[Settings], Recipe]
-    space: Mapping[str, Mapping[str, Any]]
+    space: Mapping[str, Range]
     start: Settings
     trials: int
+    minutes: float | None
+    storage: str | None
     seed: int
 
 
@@ -59,17 +74,23 @@ def fit_tuned_fold(
 ) -> FittedFold:
     """Fit a fold once per trial and keep the best; leaves `tuning.json` beside what `fit_fold` leaves.
 
-    Trials that an earlier attempt finished are taken up: the sampler proposes the same ones again.
+    Trials that an earlier attempt finished are taken up, and those that it left unfinished go on.
     """
-    if not (folder / "tuning.json").exists():
-        results = _search(cohort, tables, split, folder / "trials", search, progress)
-        best = min(range(len(results)), key=lambda number: results[number]["loss"])
+    before = progress.fits if progress else 0
+    while not (folder / "tuning.json").exists():
+        take_trials(cohort, tables, split, folder, search, progress)
+        results = _results(folder, search)
+        if results is None:
+            time.sleep(1)  # other processes are at the last trials; should one die, its trial is ours
+            continue
+        best = min(range(len(results)), key=lambda index: results[index]["loss"])
         write_json(folder / "tuning.json", {"best": best, **results[best], "trials": results})
-    best = json.loads((folder / "tuning.json").read_text(encoding="utf-8"))["best"]
-    winner = folder / "trials" / str(best)
+    winner = folder / "trials" / str(json.loads((folder / "tuning.json").read_text(encoding="utf-8"))["number"])
     for path in sorted(winner.glob("*")):
         os.replace(path, folder / path.name)
     shutil.rmtree(folder / "trials", ignore_errors=True)
+    if progress:
+        progress.fit_done(before + search.trials - progress.fits)  # those of others, and those there was no time for
     return load_fold(folder, search.make_recipe(chosen_settings(folder)))
 
 
@@ -79,37 +100,94 @@ def chosen_settings(folder: Path) -> Settings:
     return json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else {}
 
 
-def _search(
+def take_trials(
     cohort: Cohort,
     tables: Mapping[str, object],
     split: Split,
     folder: Path,
     search: Search,
+    progress: FitProgress | None = None,
+) -> None:
+    """Fit trials of a fold until none is left to take, beside other processes that do the same."""
+    if (folder / "tuning.json").exists():
+        return
+    with _study(folder, search) as study:
+        while taken := _take(study, folder, search, split_seed(search.seed, split)):
+            number, settings, lock = taken
+            place = folder / "trials" / str(number)
+            with lock:
+                loss = _finished(place, settings)
+                if loss is None:
+                    loss = _fit(cohort, tables, split, place, search.make_recipe(settings), settings, progress)
+                study.tell(number, loss)
+            if progress:
+                progress.fit_done()
+
+
+def _fit(
+    cohort: Cohort,
+    tables: Mapping[str, object],
+    split: Split,
+    place: Path,
+    recipe: Recipe,
+    settings: Settings,
     progress: FitProgress | None,
-) -> list[dict[str, Any]]:
-    """Settings and loss of every trial."""
-    optuna = _import_optuna()
-    distributions = {name: _distribution(node) for name, node in search.space.items()}
-    sampler = optuna.samplers.TPESampler(seed=split_seed(search.seed, split), n_startup_trials=5)
-    study = optuna.create_study(sampler=sampler)
-    study.enqueue_trial(dict(search.start))
-    results = []
-    for number in range(search.trials):
-        trial = study.ask(distributions)
-        place = folder / str(number)
-        loss = _finished(place, trial.params)
-        if loss is None:
-            recipe = search.make_recipe(trial.params)
-            assays = {name: Assay(m, tables[name]) for name, m in recipe.make_modalities().items()}
-            callbacks = [progress] if progress else []
-            loss = fit_fold(cohort, assays, split, place, recipe, callbacks).inner_loss
-            loss = loss if math.isfinite(loss) else sys.float_info.max  # training that diverged is the worst
-            write_json(place / "trial.json", {"settings": trial.params, "loss": loss})
-        study.tell(trial, loss)
-        results.append({"settings": trial.params, "loss": loss})
-        if progress:
-            progress.fit_done()
-    return results
+) -> float:
+    began = time.monotonic()
+    assays = {name: Assay(modality, tables[name]) for name, modality in recipe.make_modalities().items()}
+    loss = fit_fold(cohort, assays, split, place, recipe, [progress] if progress else []).inner_loss
+    loss = loss if math.isfinite(loss) else sys.float_info.max  # training that diverged is the worst
+    seconds = round(time.monotonic() - began, 1)
+    write_json(place / "trial.json", {"settings": dict(settings), "loss": loss, "seconds": seconds})
+    return loss
+
+
+def _take(study: "Study", folder: Path, search: Search, seed: int) -> tuple[int, Settings, IO[str]] | None:
+    """Number, settings and lock of a trial that somebody left unfinished, or of a new one; None if none is left."""
+    from optuna.trial import TrialState
+
+    trials = folder / "trials"
+    with _alone(folder):
+        if (folder / "tuning.json").exists():
+            return None
+        trials.mkdir(parents=True, exist_ok=True)
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(dict(search.start))
+        begun = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        for trial in begun:
+            if trial.state == TrialState.RUNNING and (lock := _claimed(trials / f"{trial.number}.lock")):
+                if trial.params.keys() == search.space.keys():
+                    return trial.number, trial.params, lock
+                lock.close()
+                study.tell(trial.number, state=TrialState.FAIL)  # killed while its settings were being drawn
+        if len(begun) >= search.trials or (begun and _seconds(trials) >= 60 * (search.minutes or math.inf)):
+            return None
+        new = study.ask()
+        # What a trial draws depends on its number and on the trials before it, not on where the process began.
+        study.sampler = _sampler(seed, new.number)
+        settings = {name: _drawn(new, name, node) for name, node in search.space.items()}
+        fresh = _claimed(trials / f"{new.number}.lock")
+        assert fresh is not None, "nobody else knows of this trial yet"
+        return new.number, settings, fresh
+
+
+def _results(folder: Path, search: Search) -> list[dict[str, Any]] | None:
+    """Number, settings, loss and seconds of every trial; None while any is being fitted."""
+    from optuna.trial import TrialState
+
+    with _study(folder, search) as study:
+        found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        if any(trial.state == TrialState.RUNNING for trial in found):
+            return None
+        results = []
+        for trial in found:
+            path = folder / "trials" / str(trial.number) / "trial.json"
+            if _finished(path.parent, trial.params) is None:
+                raise ValueError(
+                    f"the study of {folder} knows trial {trial.number}, but there is no {path}; start anew"
+                )
+            results.append({"number": trial.number, **json.loads(path.read_text(encoding="utf-8"))})
+        return results
 
 
 def _finished(place: Path, settings: Settings) -> float | None:
@@ -118,8 +196,56 @@ def _finished(place: Path, settings: Settings) -> float | None:
         return None
     found = json.loads((place / "trial.json").read_text(encoding="utf-8"))
     if found["settings"] != settings:
-        raise ValueError(f"{place} holds a trial of another search; remove {place.parent} to search anew")
+        raise ValueError(f"{place} holds a trial of another search; remove {place.parent} and its study, or start anew")
     return float(found["loss"])
+
+
+def _seconds(trials: Path) -> float:
+    """What the finished trials of a fold have taken together, whoever fitted them."""
+    return sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in trials.glob("*/trial.json"))
+
+
+@contextmanager
+def _study(folder: Path, search: Search) -> Iterator["Study"]:
+    """The study of a fold, made if it is absent."""
+    optuna = _import_optuna()
+    if search.storage is None:
+        name, url, engine = folder.name, f"sqlite:///{folder.resolve().parent / 'study.db'}", {"timeout": 60}
+    else:  # shared with other runs
+        name, url, engine = "/".join(folder.resolve().parts[-3:]), search.storage, {}
+    with _alone(folder):
+        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": engine})
+        study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
+    try:
+        yield study
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process of a run at a time is in here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".study.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _claimed(path: Path) -> IO[str] | None:
+    """The lock of a trial, held until it is closed or the process ends; None if another process holds it."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _sampler(seed: int, number: int) -> Any:
+    derived = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return _import_optuna().samplers.TPESampler(seed=derived, n_startup_trials=RANDOM_TRIALS)
 
 
 def _import_optuna() -> Any:
@@ -131,31 +257,11 @@ def _import_optuna() -> Any:
     return optuna
 
 
-def _distribution(node: Mapping[str, Any]) -> "BaseDistribution":
-    """What Optuna draws a setting from."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if "choices" in node:
-        return CategoricalDistribution(node["choices"])
+def _drawn(trial: "Trial", name: str, node: Range) -> Setting:
+    """A value that the sampler proposes for a setting."""
+    if "choices" in node or "options" in node:
+        return trial.suggest_categorical(name, list(node.get("choices") or node["options"]))
     low, high, log, step = node["low"], node["high"], bool(node.get("log", False)), node.get("step")
     if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=log, step=step or 1)
-    return FloatDistribution(float(low), float(high), log=log, step=step)
-
-
-def check_range(name: str, node: Mapping[str, Any], value: Setting) -> None:
-    """Refuse a range that is none, or that does not hold the value of the config itself.
-
-    Raises:
-        ValueError: What is wrong with it.
-    """
-    if set(node) != {"choices"} and not {"low", "high"} <= set(node) <= {"low", "high", "log", "step"}:
-        raise ValueError(
-            f"tuning.space: {name} is {dict(node)}; give choices: [...], or low and high (and log or step)"
-        )
-    if "choices" not in node and (not node["low"] < node["high"] or (node.get("log") and node["low"] <= 0)):
-        raise ValueError(f"tuning.space: {name} is {dict(node)}; low must be below high, and above 0 if log")
-    if not (value in node["choices"] if "choices" in node else node["low"] <= value <= node["high"]):
-        raise ValueError(
-            f"tuning.space: {name} is {value} in the config, outside {dict(node)}; widen the space or set {name}"
-        )
+        return trial.suggest_int(name, low, high, log=log, step=step or 1)
+    return trial.suggest_float(name, float(low), float(high), log=log, step=step)

@@ -1,0 +1,212 @@
+"""Anchors: plain linear models that are fitted beside the network, on the same inner folds, and answer with it.
+
+At 100 to 300 patients a tuned Cox model is hard to beat, and the mean of several is harder. So a fold keeps, per inner
+fold and task, some plain models that were fitted without it: for a patient of the training part they give an honest
+prediction, as the member that left the patient out does. What is said in the end is a weighted sum of plain models and
+network; `fusion.training.blend` chooses the weights.
+
+A plain model that is linear in its table is written down as such: gaps filled, indicators of gaps, scaled, clipped,
+multiplied. Nothing has to be unpickled to use it again.
+
+Dimension key: A inner folds, K plain models, L landmarks, P columns of the table, D = 2 P columns of the design
+(values, then indicators of gaps), B patients, T visits, N rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fusion.baselines.base import Baseline
+from fusion.baselines.design import CLIP, Design
+from fusion.baselines.hazard import FirstVisitHazard
+from fusion.baselines.landmark import LandmarkCox
+from fusion.baselines.landmark_logistic import LandmarkLogistic
+from fusion.baselines.logistic import LogisticAll
+from fusion.types import VisitTable
+
+#: Plain models that know the first visit only.
+FIRST_VISIT = (FirstVisitHazard, LogisticAll)
+
+#: Landmarks that a plain model may have; more are refused.
+MAX_LANDMARKS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorModel:
+    """A plain model and how far it is believed before the data have spoken.
+
+    Attributes:
+        model: The plain model, of a kind that is linear in its table.
+        first: Weight at the first visit.
+        later: Weight at later visits.
+    """
+
+    model: Baseline
+    first: float
+    later: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorPlan:
+    """Which plain models answer with the network, and how.
+
+    Attributes:
+        models: The plain models; those that do not apply to a task stand aside. None: the network answers alone.
+        network: Weight of the network before the data have spoken, beside those of the plain models.
+        trust: How firmly weights are held to these; see `fusion.training.blend`.
+        residual: The network is trained on what the plain models leave unexplained, in place of the outcome itself.
+    """
+
+    models: Sequence[AnchorModel] = ()
+    network: float = 0.4
+    trust: float = 30.0
+    residual: bool = False
+
+    def of(self, task: str, table: VisitTable) -> list[AnchorModel]:
+        """The models that can speak of a task."""
+        return [each for each in self.models if each.model.applies(table, task)]
+
+
+@dataclass(frozen=True)
+class LinearRule:
+    """A linear predictor of one landmark: `clip((filled, gap) - mean) / scale) @ weight + level`."""
+
+    day: float
+    median: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    level: float
+
+
+def linear_rules(fitted: Baseline) -> list[LinearRule]:
+    """What a fitted plain model is, landmark by landmark.
+
+    The risk of a landmark Cox model looks `horizon` days ahead from the landmark, not from the visit that it serves.
+
+    Raises:
+        ValueError: It is not linear in its table.
+    """
+    if isinstance(fitted, LandmarkCox):
+        horizon = np.array([fitted.horizon])
+        ahead = [float(mark.model.baseline(horizon)[0]) for mark in fitted.models]
+        levels = [float(np.log(max(hazard, 1e-3))) for hazard in ahead]
+        return [_rule(mark.model, mark.day, level) for mark, level in zip(fitted.models, levels, strict=True)]
+    if isinstance(fitted, LandmarkLogistic):
+        return [_rule(mark.model, mark.day, mark.model.intercept) for mark in fitted.models]
+    model = getattr(fitted, "model", None)
+    if isinstance(fitted, FIRST_VISIT) and hasattr(model, "coefficients"):
+        return [_rule(model, 0.0, getattr(model, "intercept", 0.0))]
+    raise ValueError(
+        f"{fitted.name} is not linear in its table and cannot be an anchor; "
+        "choose among cox_all, elastic_net, landmark_cox, logistic_all, landmark_logistic"
+    )
+
+
+def _rule(model: Any, day: float, level: float) -> LinearRule:
+    design: Design = model.design
+    columns = len(design.median)
+    place = np.concatenate([np.arange(columns), columns + design.patterns])[design.kept]
+    mean, scale, weight = np.zeros(2 * columns), np.ones(2 * columns), np.zeros(2 * columns)
+    mean[place], scale[place], weight[place] = design.mean, design.scale, model.coefficients
+    return LinearRule(day=day, median=design.median, mean=mean, scale=scale, weight=weight, level=level)
+
+
+class Anchors(nn.Module):
+    """The plain models of one task, each fitted once per inner fold; all that is learned lies in buffers.
+
+    Args:
+        models: What is fitted to a training table.
+        num_folds: Inner folds.
+        num_columns: Columns of the table.
+    """
+
+    centre: Tensor
+    day: Tensor
+    level: Tensor
+    median: Tensor
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+
+    def __init__(self, models: Sequence[AnchorModel], *, num_folds: int, num_columns: int) -> None:
+        super().__init__()
+        self.models = tuple(models)
+        self.num_columns = num_columns
+        self.register_buffer("centre", torch.zeros(len(self.models)))
+        lead = (num_folds, len(self.models), MAX_LANDMARKS)
+        for name in ("day", "level"):
+            self.register_buffer(name, torch.full(lead, torch.inf if name == "day" else 0.0))
+        for name, width in (("median", 1), ("mean", 2), ("scale", 2), ("weight", 2)):
+            filled = torch.ones if name == "scale" else torch.zeros
+            self.register_buffer(name, filled(*lead, width * num_columns))
+
+    @property
+    def prior(self) -> Float[Tensor, "2 K"]:
+        """Weights before the data have spoken: at the first visit, and at later ones."""
+        return torch.tensor([[m.first for m in self.models], [m.later for m in self.models]])
+
+    def fit(self, table: VisitTable, task: str, inner_fold: Int[Tensor, " N"]) -> None:
+        """Fit every model without each inner fold in turn.
+
+        Args:
+            table: The training part.
+            task: The task.
+            inner_fold: Inner fold of each row of the table.
+        """
+        for fold in range(self.day.shape[0]):
+            kept = table.rows((inner_fold != fold).numpy())
+            for place, anchor in enumerate(self.models):
+                rules = linear_rules(anchor.model.fit(kept, task))
+                if len(rules) > MAX_LANDMARKS:
+                    raise ValueError(f"{anchor.model.name} has {len(rules)} landmarks; give it at most {MAX_LANDMARKS}")
+                if len(rules[0].median) != self.num_columns:
+                    raise ValueError(f"{anchor.model.name} does not read all columns; it cannot be an anchor")
+                for landmark, rule in enumerate(rules):
+                    for each in fields(rule):
+                        value = torch.as_tensor(getattr(rule, each.name), dtype=torch.float32)
+                        getattr(self, each.name)[fold, place, landmark] = value
+
+    def forward(self, summary: Float[Tensor, "B T P"], day: Float[Tensor, "B T"]) -> Float[Tensor, "A K B T"]:
+        """What every plain model says of every visit, once per inner fold.
+
+        Args:
+            summary: Last values known at each visit, NaN where there were none.
+            day: Day of each visit.
+        """
+        elapsed_BT = day - day[:, :1]
+        first_BTP = summary[:, :1].expand_as(summary)
+        outputs = []
+        for fold in range(self.day.shape[0]):
+            for place, anchor in enumerate(self.models):
+                source_BTP = first_BTP if isinstance(anchor.model, FIRST_VISIT) else summary
+                outputs.append(self._said(source_BTP, elapsed_BT, fold, place))
+        return torch.stack(outputs).unflatten(0, self.day.shape[:2]) - self.centre[:, None, None]
+
+    def _said(
+        self, source: Float[Tensor, "B T P"], elapsed: Float[Tensor, "B T"], fold: int, place: int
+    ) -> Float[Tensor, "B T"]:
+        gap_BTP = source.isnan()
+        output_BT = torch.zeros_like(elapsed)
+        for landmark, day in enumerate(self.day[fold, place].tolist()):
+            serves_BT = elapsed >= day
+            if not serves_BT.any():
+                continue
+            mean, scale, weight, level, median = (
+                getattr(self, name)[fold, place, landmark] for name in ("mean", "scale", "weight", "level", "median")
+            )
+            design = torch.cat([torch.where(gap_BTP, median, source), gap_BTP.to(source)], dim=-1)
+            value_BT = ((design - mean) / scale).clamp(-CLIP, CLIP) @ weight + level
+            output_BT = torch.where(serves_BT, value_BT, output_BT)
+        return output_BT
+
+    def left_out(self, outputs: Float[Tensor, "A K B T"], inner_fold: Int[Tensor, " B"]) -> Float[Tensor, "K B T"]:
+        """For each patient what the models say that were fitted without the patient's inner fold."""
+        patient_B = torch.arange(outputs.shape[2], device=outputs.device)
+        return outputs[inner_fold, :, patient_B].transpose(0, 1)
