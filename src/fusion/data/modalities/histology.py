@@ -1,10 +1,11 @@
 """Whole slides as bags of patch features from any encoder, standardised by the training patches.
 
-Dimension key: N patches of a slide, R patches of all slides, D width of a patch, K components.
+Dimension key: N patches of a slide, R patches of all slides, D width of a patch, K components or prototypes.
 """
 
+import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,16 @@ from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
 from fusion.data.modalities.components import Components, fit_components
 from fusion.data.modalities.scaling import Scaling, fit_scaling
+from fusion.prototypes import Prototypes, fit_prototypes
 
 #: Patches of each training slide that the scaling is learned from.
 PATCHES_TO_FIT = 64
+
+#: Principal components of the patches in which prototypes for the plain baselines live.
+PROTOTYPE_COMPONENTS = 32
+
+#: Columns that say where a patch lies.
+PLACE = ("x", "y")
 
 #: Half precision ends here; no encoder's features come near.
 LARGEST_HALF = 6e4
@@ -34,6 +42,7 @@ class BagTable:
         self.folder = folder
         self.max_patches = max_patches
         self._bags: dict[str, NDArray[np.float16]] = {}
+        self._places: dict[str, NDArray[np.float16] | None] = {}
 
     def bag(self, sample_id: str) -> NDArray[np.float16]:
         """Patches "N D" of a slide, at most `max_patches`, in the order of the file."""
@@ -44,10 +53,37 @@ class BagTable:
                     f"histology: no bag of sample {sample_id} in {self.folder}; "
                     "add it, or take the sample out of samples.csv"
                 )
-            features = read_bag(path).features
-            features = features[chosen_patches(sample_id, len(features), self.max_patches)]
-            self._bags[sample_id] = np.clip(features, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+            bag = read_bag(path)
+            chosen = chosen_patches(sample_id, len(bag.features), self.max_patches)
+            self._bags[sample_id] = np.clip(bag.features[chosen], -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+            self._places[sample_id] = None if bag.coords is None else slide_places(bag.coords)[chosen]
         return self._bags[sample_id]
+
+    def places(self, sample_id: str) -> NDArray[np.float16]:
+        """Where the patches of `bag` lie, "N 2", as `slide_places` tells it."""
+        self.bag(sample_id)
+        places = self._places[sample_id]
+        if places is None or not np.isfinite(places).all():
+            raise ValueError(
+                f"histology: the bag of sample {sample_id} has no coords, or some that are no numbers; store one "
+                "[x, y] per patch as `coords` in its .h5 or .pt file, or set coordinates=false"
+            )
+        return places
+
+
+def slide_places(coords: NDArray[np.float64]) -> NDArray[np.float16]:
+    """Places "N 2" in units of half the longer side of what was cut into patches, seen from its middle.
+
+    >>> slide_places(np.array([[0.0, 0.0], [512.0, 256.0], [1024.0, 0.0]]))
+    array([[-1.  , -0.25],
+           [ 0.  ,  0.25],
+           [ 1.  , -0.25]], dtype=float16)
+    """
+    if not len(coords):
+        return np.zeros((0, 2), dtype=np.float16)
+    low, high = coords.min(axis=0), coords.max(axis=0)
+    half = (high - low).max() / 2
+    return ((coords - (low + high) / 2) / (half if half > 0 else 1.0)).astype(np.float16)
 
 
 def chosen_patches(sample_id: str, num_patches: int, max_patches: int | None) -> NDArray[np.int64]:
@@ -68,6 +104,10 @@ class Histology(Modality):
         components: Principal components of the patches given to the network, or None for their full width.
         summary_components: Principal components of the slides' mean patch given to the plain baselines.
         max_patches: Patches read per slide, chosen by the sample's id; None for all.
+        coordinates: Append the place of each patch to its row, as two columns `x` and `y` (`slide_places`). Every
+            slide must have them.
+        summary_prototypes: Prototypes of a mixture of patches whose shares of each slide are given to the plain
+            baselines beside the components of the mean patch; 0 gives none.
     """
 
     is_set = True
@@ -80,15 +120,21 @@ class Histology(Modality):
         components: int | None = None,
         summary_components: int = 6,
         max_patches: int | None = 4096,
+        coordinates: bool = False,
+        summary_prototypes: int = 0,
     ) -> None:
         super().__init__(name, assay, specimen)
         self.components = components
         self.summary_components = summary_components
         self.max_patches = max_patches
+        self.coordinates = coordinates
+        self.summary_prototypes = summary_prototypes
         self._scaling: Scaling
         self._patch_components: Components | None
         self._slide_scaling: Scaling
         self._slide_components: Components
+        self._prototypes: Prototypes | None
+        self._share_scaling: Scaling
 
     def load(self, cohort: Cohort) -> BagTable:
         return BagTable(cohort.folder / self.assay, self.max_patches)
@@ -108,6 +154,12 @@ class Histology(Modality):
         means = self._mean_patches(table, ids)
         self._slide_scaling = fit_scaling(means)
         self._slide_components = fit_components(self._slide_scaling.standardise(means), num=self.summary_components)
+        self._prototypes = None
+        if self.summary_prototypes:
+            self._prototypes = fit_prototypes(
+                self._scaling.standardise(patches), num=self.summary_prototypes, components=PROTOTYPE_COMPONENTS
+            )
+            self._share_scaling = fit_scaling(self._root_shares(self._prototypes, table, ids))
 
     def _checked(self, table: BagTable, sample_id: str, width: int) -> NDArray[np.float16]:
         bag = table.bag(sample_id)
@@ -130,6 +182,15 @@ class Histology(Modality):
                 means[i] = patches.mean(axis=0)
         return means
 
+    def _root_shares(self, prototypes: Prototypes, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float64]:
+        """Square root of the share that each prototype has of each slide, "S K", so that 5 % stand out against 1 %."""
+        roots = np.full((len(sample_ids), len(prototypes.constant)), np.nan)  # blank without patches
+        for i, sample in enumerate(sample_ids):
+            patches = self._standardised(table, sample)
+            if len(patches):
+                roots[i] = np.sqrt(prototypes.membership(patches).mean(axis=0))
+        return roots
+
     def transform(self, table: BagTable, sample_ids: Sequence[str]) -> PackedRows:
         parts = [self._rows(table, sample) for sample in sample_ids]
         empty = np.zeros((0, self.num_features), dtype=np.float32)
@@ -140,21 +201,36 @@ class Histology(Modality):
         patches = self._standardised(table, sample_id)
         if self._patch_components is not None:
             patches = self._patch_components.scores(patches)
+        if self.coordinates:
+            patches = np.column_stack([patches, table.places(sample_id)])
         return patches.astype(np.float32)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
+        place = PLACE if self.coordinates else ()
         if self._patch_components is None:
-            return tuple(f"f{i}" for i in range(len(self._scaling.mean)))
-        return tuple(f"pc{i + 1}" for i in range(self._patch_components.loadings.shape[1]))
+            return (*(f"f{i}" for i in range(len(self._scaling.mean))), *place)
+        return (*(f"pc{i + 1}" for i in range(self._patch_components.loadings.shape[1])), *place)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return {**super().sizes, "coordinate_columns": len(PLACE) if self.coordinates else 0}
 
     def summarise(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         means = self._slide_scaling.standardise(self._mean_patches(table, sample_ids))
-        return self._slide_components.scores(means).astype(np.float32)
+        summary = self._slide_components.scores(means)
+        if self._prototypes is not None:
+            shares = self._share_scaling.standardise(self._root_shares(self._prototypes, table, sample_ids))
+            summary = np.column_stack([summary, shares])
+        return summary.astype(np.float32)
 
     @property
     def summary_names(self) -> tuple[str, ...]:
-        return tuple(f"pc{i + 1}" for i in range(self._slide_components.loadings.shape[1]))
+        prototypes = 0 if self._prototypes is None else len(self._prototypes.constant)
+        return (
+            *(f"pc{i + 1}" for i in range(self._slide_components.loadings.shape[1])),
+            *(f"prototype{k + 1}" for k in range(prototypes)),
+        )
 
     def missing_features(self, table: BagTable) -> tuple[str, ...]:
         """None: a bag has all its columns, or another width, which is refused."""
@@ -171,6 +247,9 @@ class Histology(Modality):
         }
         if self._patch_components is not None:
             arrays |= {"loadings": self._patch_components.loadings, "scale": self._patch_components.scale}
+        if self._prototypes is not None:
+            arrays |= {f"prototype_{name}": array for name, array in vars(self._prototypes).items()}
+            arrays |= {"share_mean": self._share_scaling.mean, "share_sd": self._share_scaling.sd}
         return FittedState(values={}, arrays=arrays)
 
     def restore(self, state: FittedState) -> None:
@@ -181,3 +260,8 @@ class Histology(Modality):
         self._patch_components = None
         if "loadings" in arrays:
             self._patch_components = Components(loadings=arrays["loadings"], scale=arrays["scale"])
+        self._prototypes = None
+        if "share_mean" in arrays:
+            names = [field.name for field in dataclasses.fields(Prototypes)]
+            self._prototypes = Prototypes(**{name: arrays[f"prototype_{name}"] for name in names})
+            self._share_scaling = Scaling(mean=arrays["share_mean"], sd=arrays["share_sd"])
