@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusion import baselines
-from fusion.baselines import Boosting, ElasticNet, Forest, KaplanMeier, extra
+from fusion.baselines import Boosting, Forest, KaplanMeier, extra
 from fusion.types import VisitOutcome, VisitTable
 
 
@@ -22,9 +22,7 @@ def without_sksurv(monkeypatch):
 
 @pytest.mark.usefixtures("without_sksurv")
 def test_without_scikit_survival_they_are_left_out_with_one_notice(train, caplog):
-    assert not any(
-        kind().applies(train, task) for kind in (ElasticNet, Boosting, Forest) for task in ("os", "response")
-    )
+    assert not any(kind().applies(train, task) for kind in (Boosting, Forest) for task in ("os", "response"))
     assert len(caplog.records) == 1
     assert "scikit-survival" in caplog.text
 

@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 from sksurv.metrics import concordance_index_censored
 
-from fusion.baselines import LandmarkCox, LandmarkLogistic, LandmarkMean, LandmarkVisits, LogisticAll
+from fusion.baselines import (
+    LandmarkCourse,
+    LandmarkCox,
+    LandmarkLast,
+    LandmarkLogistic,
+    LandmarkMean,
+    LandmarkVisits,
+    LogisticAll,
+)
+from fusion.baselines.landmark_course import nadir_and_slope
 from fusion.baselines.landmark_mean import running_mean
 from fusion.baselines.landmark_visits import visit_process
 from fusion.types import VisitOutcome, VisitTable
@@ -43,6 +52,30 @@ def test_mean_of_the_values_so_far_by_hand():
     )
     expected = [[1, NAN, 5], [2, 4, 5], [7 / 3, 4, 5], [4, 6, 5], [NAN, 2, 7], [NAN, 4, 7]]
     np.testing.assert_allclose(running_mean(table), expected)
+
+
+def test_nadir_and_slope_by_hand():
+    table = by_hand(["A", "A", "A", "B", "B"], [0, 21, 63, 0, 42], [[2.0], [1.0], [7.0], [NAN], [5.0]])
+    lowest, slope = nadir_and_slope(table, [0])
+    np.testing.assert_allclose(lowest, [[2], [1], [1], [NAN], [5]])
+    np.testing.assert_allclose(slope, [[0], [-1], [np.polyfit([0, 1, 3], [2, 1, 7], 1)[0]], [NAN], [0]], atol=1e-9)
+
+
+def test_course_columns_are_left_out_or_told_as_nadir_and_slope():
+    names = (
+        "clinical:age",
+        "plasma:tumor_fraction",
+        "plasma:tumor_fraction:above_nadir",
+        "plasma:tumor_fraction:detected",
+    )
+    table = by_hand(["A", "A"], [0, 21], [[60.0, 1.0, 0.0, 1.0], [60.0, 3.0, 2.0, 1.0]])
+    table = replace(table, feature_names=names, modality=("clinical", "plasma", "plasma", "plasma"))
+    last, owners = LandmarkLast()._covariates(table)
+    np.testing.assert_allclose(last, [[60, 1, 1], [60, 3, 1]])
+    assert owners == ["clinical", "plasma", "plasma"]
+    course, owners = LandmarkCourse()._covariates(table)
+    np.testing.assert_allclose(course, [[60, 1, 1, 1, 0], [60, 3, 1, 1, 2]])
+    assert owners == ["clinical", "plasma", "plasma", "plasma", "plasma"]
 
 
 def test_visits_so_far_by_hand():

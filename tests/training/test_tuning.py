@@ -1,8 +1,13 @@
 """The nested search: the best trial is the fold, it never meets the test part, and a killed search is taken up."""
 
+import contextlib
 import json
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,11 +15,12 @@ import pytest
 from composed import FAST, called, composed, on_cohort
 from folds import FEW, first_split, predicted
 
-from fusion.build import build_search, fold_recipe, with_settings
+from fusion.build import build_search, fold_recipe
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_tables
+from fusion.training import tuning
 from fusion.training.fold import load_fold
-from fusion.training.tuning import Search, chosen_settings, fit_tuned_fold
+from fusion.training.tuning import Search, chosen_settings, fit_tuned_fold, take_trials
 
 SPACE = (
     "tuning=nested",
@@ -39,6 +45,12 @@ def search_of(cohort: Cohort) -> Search:
 def tables_of(cohort: Cohort) -> dict[str, object]:
     recipe = search_of(cohort).make_recipe({})
     return load_tables(cohort, recipe.make_modalities())
+
+
+def trials_of(folder: Path) -> list[dict[str, Any]]:
+    """Every trial of a fitted fold, less the time that it took."""
+    trials = json.loads((folder / "tuning.json").read_text())["trials"]
+    return [{key: value for key, value in trial.items() if key != "seconds"} for trial in trials]
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +89,7 @@ def test_a_killed_search_goes_on_where_it_was(tiny_cohort: Cohort, fold: Path, t
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold" / "trials").glob("*/trial.json")}
     assert len(stamps) == 2
     fit_tuned_fold(tiny_cohort, tables, split, tmp_path / "fold", search)
-    straight, resumed = (json.loads((place / "tuning.json").read_text()) for place in (fold, tmp_path / "fold"))
-    assert resumed["trials"] == straight["trials"]
+    assert trials_of(tmp_path / "fold") == trials_of(fold)
 
 
 def test_the_test_part_has_no_say(tiny_cohort: Cohort, fold: Path, tmp_path: Path):
@@ -89,7 +100,8 @@ def test_the_test_part_has_no_say(tiny_cohort: Cohort, fold: Path, tmp_path: Pat
     outcomes.loc[list(split.test), "os_event"] = True
     spoiled = Cohort(**{**vars(tiny_cohort), "outcomes": outcomes})
     again = fit_tuned_fold(spoiled, tables_of(spoiled), split, tmp_path / "fold", search_of(spoiled))
-    assert (tmp_path / "fold" / "tuning.json").read_text() == (fold / "tuning.json").read_text()
+    assert trials_of(tmp_path / "fold") == trials_of(fold)
+    assert chosen_settings(tmp_path / "fold") == chosen_settings(fold)
     recipe = fold_recipe(config_of(tiny_cohort), fold)
     straight = predicted(load_fold(fold, recipe), tiny_cohort, recipe, split.test)
     pd.testing.assert_series_equal(
@@ -115,12 +127,6 @@ def test_a_space_that_makes_no_sense_is_refused(tiny_cohort: Cohort, space: str,
         build_search(config)
 
 
-def test_settings_change_a_copy():
-    config = {"optimizer": {"lr": 0.1}}
-    assert with_settings(config, {"optimizer.lr": 0.2}) == {"optimizer": {"lr": 0.2}}
-    assert config == {"optimizer": {"lr": 0.1}}
-
-
 def test_a_tuned_run_predicts_new_patients(tiny_folder: Path, tmp_path: Path):
     run = tmp_path / "run"
     words = [*on_cohort(tiny_folder), *FAST, *FEW, *SPACE, "evaluation.report=false", f"hydra.run.dir={run}"]
@@ -130,3 +136,91 @@ def test_a_tuned_run_predicts_new_patients(tiny_folder: Path, tmp_path: Path):
         out = tmp_path / "new.parquet"
         assert called("predict", f"run={run}", f"data.path={tiny_folder}", f"out={out}", *extra) == 0
         assert pd.read_parquet(out)["patient_id"].nunique() > 0
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+# Threads stand for processes here: the lock of a trial belongs to whoever opened its file.
+
+Work = Callable[[int], None]
+
+
+@pytest.fixture
+def worker(tiny_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Takes the trials of one fold; a fit is what the test says, and its loss the number of the trial."""
+    works: dict[str, Work] = {}
+
+    def fit(cohort: Any, assays: Any, split: Any, place: Path, *rest: Any) -> SimpleNamespace:
+        place.mkdir(parents=True, exist_ok=True)
+        works[threading.current_thread().name](int(place.name))
+        return SimpleNamespace(inner_loss=float(place.name))
+
+    monkeypatch.setattr(tuning, "fit_fold", fit)
+    search, split, tables = search_of(tiny_cohort), first_split(tiny_cohort), tables_of(tiny_cohort)
+
+    def take(work: Work, **changes: Any) -> None:
+        works[threading.current_thread().name] = work
+        take_trials(tiny_cohort, tables, split, tmp_path / "run" / "fold", replace(search, **changes))
+
+    return take
+
+
+def finished(tmp_path: Path) -> set[int]:
+    return {int(path.parent.name) for path in (tmp_path / "run" / "fold" / "trials").glob("*/trial.json")}
+
+
+def test_workers_take_trials_in_turn_and_take_up_those_of_the_dead(worker: Callable[..., None], tmp_path: Path):
+    begun, killed = threading.Event(), threading.Event()
+    mine: list[int] = []
+
+    def hang(number: int) -> None:
+        if number == 1:
+            begun.set()
+            killed.wait()
+            raise SystemExit
+
+    def dies() -> None:
+        with contextlib.suppress(SystemExit):
+            worker(hang)
+
+    other = threading.Thread(target=dies)
+    other.start()
+    begun.wait()
+    worker(mine.append)
+    assert mine == [2], "trial 0 is finished, trial 1 is being fitted by the other"
+    assert finished(tmp_path) == {0, 2}
+    killed.set()
+    other.join()
+    worker(mine.append)
+    assert mine == [2, 1]
+    assert finished(tmp_path) == {0, 1, 2}
+    worker(mine.append)
+    assert mine == [2, 1], "nothing is fitted twice"
+
+
+def test_workers_draw_settings_of_their_own(worker: Callable[..., None], tmp_path: Path):
+    threads = [threading.Thread(target=worker, args=(lambda _: time.sleep(0.05),), kwargs={"trials": 8}) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert finished(tmp_path) == set(range(8))
+    places = (tmp_path / "run" / "fold" / "trials").glob("*/trial.json")
+    assert len({json.dumps(json.loads(path.read_text())["settings"]) for path in places}) == 8
+
+
+def test_time_is_a_budget_too(worker: Callable[..., None], tmp_path: Path):
+    worker(lambda _: time.sleep(0.15), trials=9, minutes=0.25 / 60)
+    assert finished(tmp_path) == {0, 1}
+    worker(lambda _: None, trials=9, minutes=0.25 / 60)
+    assert finished(tmp_path) == {0, 1}, "also after it was killed and taken up"
+
+
+def test_a_shared_database_holds_the_studies_by_run(worker: Callable[..., None], tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    worker(lambda _: None, storage=url)
+    optuna = pytest.importorskip("optuna")
+    storage = optuna.storages.RDBStorage(url)
+    assert optuna.study.get_all_study_names(storage) == [f"{tmp_path.name}/run/fold"]
+    storage.remove_session()
+    storage.engine.dispose()
+    assert not (tmp_path / "run" / "study.db").exists()

@@ -6,6 +6,8 @@ from fusion.baselines.cox import CoxAll, CoxClinical, CoxStage, KaplanMeier
 from fusion.baselines.elastic_net import ElasticNet
 from fusion.baselines.forest import Forest
 from fusion.baselines.landmark import LandmarkCox
+from fusion.baselines.landmark_course import LandmarkCourse
+from fusion.baselines.landmark_last import LandmarkLast
 from fusion.baselines.landmark_logistic import LandmarkLogistic
 from fusion.baselines.landmark_mean import LandmarkMean
 from fusion.baselines.landmark_visits import LandmarkVisits
@@ -23,7 +25,9 @@ __all__ = [
     "ElasticNet",
     "Forest",
     "KaplanMeier",
+    "LandmarkCourse",
     "LandmarkCox",
+    "LandmarkLast",
     "LandmarkLogistic",
     "LandmarkMean",
     "LandmarkVisits",
@@ -48,7 +52,9 @@ def default_baselines() -> list[Baseline]:
         Stacking(),
         Boosting(),
         Forest(),
+        LandmarkLast(),
         LandmarkCox(),
+        LandmarkCourse(),
         LandmarkMean(),
         LandmarkVisits(),
         LogisticClinical(),

@@ -93,7 +93,7 @@ def linear_rules(fitted: Baseline) -> list[LinearRule]:
     Raises:
         ValueError: It is not linear in its table.
     """
-    if isinstance(fitted, LandmarkCox):
+    if isinstance(fitted, LandmarkCox) and type(fitted)._covariates is LandmarkCox._covariates:
         horizon = np.array([fitted.horizon])
         ahead = [float(mark.model.baseline(horizon)[0]) for mark in fitted.models]
         levels = [float(np.log(max(hazard, 1e-3))) for hazard in ahead]

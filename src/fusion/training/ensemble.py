@@ -14,7 +14,7 @@ Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E 
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -166,8 +166,12 @@ class Ensemble(nn.Module):
         """Let every loss learn from the training outcomes, and every encoder from the samples, what it needs."""
         for task in self.losses:
             self.loss_of(task).prepare(batch.targets[task], self.weights_of(batch, task))
-            for member in cast("Iterable[PatientModel]", self.members_of(task)):
-                member.prepare(batch)
+        first, *others = (cast(PatientModel, member) for task in self.losses for member in self.members_of(task))
+        first.prepare(batch)  # once: what is learned from samples alone is the same for all
+        learned = dict(first.encoders.named_buffers())
+        for other in others:
+            for name, buffer in other.encoders.named_buffers():
+                buffer.copy_(learned[name])
 
     def fit_anchors(
         self, batch: PatientBatch, table: VisitTable, inner_fold: Int[Tensor, " B"]
