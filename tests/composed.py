@@ -18,6 +18,7 @@ FAST = (
     "split.repeats=1",
     "members=2",
     "baselines=core",
+    "anchor=none",
     "trainer=quiet",
     "trainer.lightning.max_epochs=4",
     "evaluation.resamples=20",

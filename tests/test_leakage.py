@@ -43,7 +43,7 @@ def split(cohort: Cohort) -> Split:
 
 
 def recipe_of(cohort: Cohort) -> Recipe:
-    return build_recipe(composed(*on_cohort(cohort.folder), *FAST, ALL))
+    return build_recipe(composed(*on_cohort(cohort.folder), *FAST, ALL, "anchor=linear"))
 
 
 def changed_copy(source: Path, target: Path, samples: set[str], patients: set[str] = frozenset()) -> Path:

@@ -40,7 +40,8 @@ def _command(body: str, config: DictConfig) -> None:
         code = getattr(run, body)(config)
     except KeyboardInterrupt:
         folder = HydraConfig.get().runtime.output_dir
-        print(f"interrupted; go on with resume={folder}" if body == "train" else "interrupted", file=sys.stderr)
+        hint = f"; go on with resume={folder}" if body in ("train", "tune") else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if config.get("debug"):
@@ -79,6 +80,7 @@ def _main(name: str) -> Callable[[], Any]:
 simulate = _main("simulate")
 validate = _main("validate")
 train = _main("train")
+tune = _main("tune")
 evaluate = _main("evaluate")
 predict = _main("predict")
 report = _main("report")

@@ -61,7 +61,9 @@ def assert_same_patient(one: PatientBatch, i: int, other: PatientBatch, j: int) 
             assert mine is None or theirs is None or torch.equal(mine, theirs)
     for task, target in one.targets.items():
         for key, value in vars(target).items():
-            assert torch.equal(value[i, :visits], vars(other.targets[task])[key][j, :visits])
+            theirs = vars(other.targets[task])[key]
+            assert (value is None) == (theirs is None)
+            assert value is None or torch.equal(value[i, :visits], theirs[j, :visits])
 
 
 def test_order_of_patients_changes_nothing(cohort: Cohort, assays: dict[str, Assay], batch: PatientBatch):

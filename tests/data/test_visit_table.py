@@ -121,7 +121,7 @@ def test_slides_of_one_visit_are_averaged_and_of_vectors_the_last_counts(cohort:
     samples.loc[ids, ["patient_id", "visit"]] = ["P000", 0]
     samples.loc[blood, "visit"] = 0
     both = replace(cohort, samples=samples)
-    slides, labs = Histology(), Labs(change_features=False)
+    slides, labs = Histology(), Labs(changes=())
     data = [(modality, modality.load(both)) for modality in (slides, labs)]
     for modality, each in data:
         modality.fit(each, modality.sample_ids(both))

@@ -17,7 +17,7 @@ from fusion.data.dataset import fit_assays, load_assays, load_tables, pack_cohor
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
 from fusion.training.crossvalidate import cross_validate
-from fusion.training.ensemble import Ensemble
+from fusion.training.ensemble import Ensemble, training_parts
 from fusion.training.fold import Recipe
 from fusion.types import PatientBatch
 
@@ -34,7 +34,7 @@ def packed(cohort: Cohort, recipe: Recipe) -> tuple[PatientBatch, Ensemble]:
 
 
 def test_one_batch_can_be_learnt_by_heart(tiny_cohort: Cohort):
-    recipe = recipe_for(tiny_cohort, ALL, "task=[os,response]", "members=1", "model.modality_dropout=0")
+    recipe = recipe_for(tiny_cohort, ALL, "task=[os,response]", "members=1", "model.modality_dropout.rate=0")
     batch, ensemble = packed(tiny_cohort, recipe)
     inner = torch.full((batch.num_patients,), 9)
     learners = ensemble.fresh_members()
@@ -43,7 +43,7 @@ def test_one_batch_can_be_learnt_by_heart(tiny_cohort: Cohort):
     losses = []
     for _ in range(150):
         optimizer.zero_grad()
-        loss = ensemble.training_loss(learners, batch, inner)
+        loss = ensemble.training_loss(learners, training_parts(batch, inner, len(learners)))
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -51,14 +51,14 @@ def test_one_batch_can_be_learnt_by_heart(tiny_cohort: Cohort):
 
 
 def test_gradient_reaches_every_parameter(tiny_cohort: Cohort):
-    recipe = recipe_for(tiny_cohort, ALL, "task=[os,pfs,response]", "model.modality_dropout=0")
+    recipe = recipe_for(tiny_cohort, ALL, "task=[os,pfs,response]", "model.modality_dropout.rate=0")
     batch, ensemble = packed(tiny_cohort, recipe)
     inner = torch.arange(batch.num_patients) % 2
     learners = ensemble.fresh_members()
     optimizer = torch.optim.Adam(learners.parameters(), lr=0.01)
     for _ in range(4):  # layers that begin at zero let gradients through only after a step
         optimizer.zero_grad()
-        ensemble.training_loss(learners, batch, inner).backward()
+        ensemble.training_loss(learners, training_parts(batch, inner, len(learners))).backward()
         optimizer.step()
     silent = [name for name, p in learners.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert [name for name in silent if not name.endswith("heads.os.bias")] == []  # a Cox loss knows no intercept
@@ -75,7 +75,7 @@ def test_a_member_learns_from_its_own_patients_alone(tiny_cohort: Cohort):
         (gradient,) = torch.autograd.grad(ensemble.total(ensemble.loss(output, batch, share)), output["os"])
         assert gradient[inner == index].abs().sum() == 0
         assert gradient[inner != index].abs().sum() > 0
-    loss = ensemble.training_loss(learners, batch, torch.zeros_like(inner))
+    loss = ensemble.training_loss(learners, training_parts(batch, torch.zeros_like(inner), len(learners)))
     others = torch.autograd.grad(loss, list(learners[0].parameters()), allow_unused=True)
     assert all(gradient is None or not gradient.abs().sum() for gradient in others), "member 0 leaves everyone out"
 

@@ -13,7 +13,8 @@ OPTIONS = ("tuning=nested", "tuning/space=[fusion,temporal,encoders]")
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    return composed(*OPTIONS, "modality=[clinical,plasma]", "model.fusion.num_heads=2", experiment="demo_fast")
+    chosen = ("fusion=masked_attention", "temporal=gru", "model.fusion.num_heads=2")
+    return composed(*OPTIONS, "modality=[clinical,plasma]", *chosen, experiment="demo_fast")
 
 
 def test_a_setting_changes_a_copy(config: dict[str, Any]):

@@ -12,12 +12,8 @@ from fusion.types import VisitTable
 def course_columns(table: VisitTable) -> list[bool]:
     """Whether each column tells the course of a value and not the value: `plasma:mean_vaf:change_first`."""
     stems = set(table.feature_names)
-    return [
-        name.count(":") > 1
-        and name.rpartition(":")[0] in stems
-        and name.rpartition(":")[2] not in ("missing", "detected")
-        for name in table.feature_names
-    ]
+    parts = [name.rpartition(":") for name in table.feature_names]
+    return [stem.count(":") > 0 and stem in stems and kind not in ("missing", "detected") for stem, _, kind in parts]
 
 
 class LandmarkLast(LandmarkCox):

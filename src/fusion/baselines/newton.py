@@ -67,14 +67,17 @@ class PartialLikelihood:
         centre = mean_EP * np.sqrt(self.mean_weight)[:, None]
         return gradient, scaled.T @ scaled - centre.T @ centre
 
-    def residuals(self, log_hazard: Floats) -> Floats:
-        """Derivative of the log partial likelihood in the log hazard of each row, "N": its martingale residual."""
-        hazard, _ = self._hazard(log_hazard[self.order])
-        sorted_residuals = -hazard * self._steps(self._at_risk(hazard))
+    def value_and_residuals(self, log_hazard: Floats) -> tuple[float, Floats]:
+        """Log partial likelihood, and its derivative in the log hazard of each row, "N": the martingale residual."""
+        eta = log_hazard[self.order]
+        hazard, shift = self._hazard(eta)
+        at_risk = self._at_risk(hazard)
+        value = self.weight[self.rows] @ eta[self.rows] - self.mean_weight @ (np.log(at_risk) + shift)
+        sorted_residuals = -hazard * self._steps(at_risk)
         sorted_residuals[self.rows] += self.weight[self.rows]
         residuals = np.empty_like(sorted_residuals)
         residuals[self.order] = sorted_residuals
-        return residuals
+        return float(value), residuals
 
     def _steps(self, at_risk: Floats) -> Floats:
         """What each row's hazard is multiplied with, summed over the risk sets that it is in."""

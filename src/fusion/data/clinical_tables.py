@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fusion.data.problems import Problem
-from fusion.data.schema import DEATH_TOLERANCE, OLDEST, REQUIRED_COLUMNS, RESPONSES, TableCheck
+from fusion.data.schema import DEATH_TOLERANCE, OLDEST, PARTLY_KNOWN, REQUIRED_COLUMNS, RESPONSES, TableCheck
 
 LeftOut = tuple[str, str, str, int]
 
@@ -155,7 +155,7 @@ def _endpoint(check: TableCheck, endpoint: str) -> tuple[NDArray[np.float64], ND
 
 def _response(check: TableCheck) -> NDArray[np.object_]:
     text = check.texts("response")
-    known = text.isin(RESPONSES) | (text == "")
+    known = text.isin((*RESPONSES, *PARTLY_KNOWN)) | (text == "")
     check.note(~known.to_numpy(dtype=bool), "response", f"write one of {' '.join(RESPONSES)}, or leave it blank")
     return text.where(text != "", None).to_numpy(dtype=object)
 

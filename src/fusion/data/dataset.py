@@ -152,8 +152,8 @@ def _pack_samples(cohort: Cohort, assay: Assay, row: pd.Series, num_visits: int)
 def select_patients(batch: PatientBatch, chosen: Int[Tensor, " P"]) -> PatientBatch:
     """Pick patients of a batch, in the order of `chosen`; rows of the others are not copied."""
     num_visits = batch.num_visits
-    place = torch.full((batch.num_patients,), -1, dtype=torch.long)
-    place[chosen] = torch.arange(chosen.numel())
+    place = torch.full((batch.num_patients,), -1, dtype=torch.long, device=chosen.device)
+    place[chosen] = torch.arange(chosen.numel(), device=chosen.device)
     return PatientBatch(
         patient_ids=tuple(batch.patient_ids[i] for i in chosen.tolist()),
         day=batch.day[chosen],
@@ -177,5 +177,5 @@ def _select_samples(samples: Samples, place: Int[Tensor, " B"], num_visits: int)
     kept = kept[torch.argsort(slot[kept])]
     start, count = samples.offsets[:-1][kept], (samples.offsets[1:] - samples.offsets[:-1])[kept]
     offsets = torch.cat([count.new_zeros(1), count.cumsum(0)])
-    row = torch.arange(int(offsets[-1])) + torch.repeat_interleave(start - offsets[:-1], count)
+    row = torch.arange(int(offsets[-1]), device=kept.device) + torch.repeat_interleave(start - offsets[:-1], count)
     return Samples(rows=samples.rows[row], offsets=offsets, slot=slot[kept])

@@ -25,6 +25,9 @@ REQUIRED_TABLES = ("patients", "outcomes", "samples")
 
 RESPONSES = ("CR", "PR", "SD", "PD", "NE")
 
+#: What else may be known of a response: that it was none of progression, or only on which side it fell.
+PARTLY_KNOWN = ("non-PD", "responder", "nonresponder")
+
 #: Offsets beyond a hundred years are Excel's serial dates, or dates written as 20240131.
 LONGEST = 36525.0
 OLDEST = 120.0

@@ -8,9 +8,10 @@ from fusion.run.evaluate import evaluate
 from fusion.run.folder import report
 from fusion.run.predict import predict
 from fusion.run.train import train
+from fusion.run.tune import tune
 
 # Lightning's advertisements and its notes on the devices that it found are no news of a run.
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
 
-__all__ = ["evaluate", "predict", "report", "simulate", "train", "validate"]
+__all__ = ["evaluate", "predict", "report", "simulate", "train", "tune", "validate"]

@@ -1,19 +1,29 @@
 """`evaluate`: score runs again, pool the jobs of a sweep, compare runs."""
 
 import json
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
 
 from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run
+from fusion.report.ablation import VariantScore, variant_cells, variant_name, variant_scores, write_variants
 from fusion.run.audit import audit_runs
 from fusion.run.console import console
 from fusion.run.external import evaluate_external
 from fusion.run.folder import RunTables, config_of, print_scores, read_run
 from fusion.training.checkpoint import write_json
+
+Json = dict[str, Any]
+#: Up to so many variants are also scored each by itself, with their baselines and subgroups.
+MANY = 4
 
 
 def evaluate(config: DictConfig) -> int:
@@ -22,38 +32,64 @@ def evaluate(config: DictConfig) -> int:
         return evaluate_external(config)
     if config.audit:
         return audit_runs(config)
-    folders = [job for name in config.runs for job in _jobs(Path(name))]
+    folders = [job for name in config.runs for job in finished_jobs(Path(name))]
     if not folders:
         raise ValueError("runs=[...] names no folder with a finished run")
     runs = {folder: read_run(folder) for folder in folders}
+    groups = _grouped(folders)
+    manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
+    settings = {
+        "horizons": tuple(config.horizons or manifest["horizons"]),
+        "landmarks": tuple(config.landmarks or manifest["landmarks"]),
+        "resamples": config.resamples,
+    }
     result: dict[str, Any] = {}
     pooled: dict[str, ModelTable] = {}
-    settings: dict[str, Any] = {}
-    for label, same in _grouped(folders).items():
-        tables = [runs[folder] for folder in same]
-        manifest = json.loads((same[0] / "manifest.json").read_text(encoding="utf-8"))
-        settings = {
-            "horizons": tuple(config.horizons or manifest["horizons"]),
-            "landmarks": tuple(config.landmarks or manifest["landmarks"]),
-            "resamples": config.resamples,
-        }
-        pooled[label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
-        result[label] = score_run(
-            pooled[label].predictions,
+    for group in groups:
+        tables = [runs[folder] for folder in group.folders]
+        pooled[group.label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
+        if len(groups) > MANY:
+            continue  # of so many, the common table alone is of use
+        result[group.label] = score_run(
+            pooled[group.label].predictions,
             _pooled([t.baselines for t in tables], tables),
-            pooled[label].splits,
+            pooled[group.label].splits,
             held_back=_pooled([t.held_back for t in tables], tables),
             subgroups=tables[0].subgroups,
             **settings,
         )
-        print_scores(result[label], f"{label}: {len(same)} run{'s' * (len(same) > 1)}")
+        count = len(group.folders)
+        print_scores(result[group.label], f"{group.label}: {count} run{'s' * (count > 1)}")
     comparison = compare_runs(pooled, **settings) if len(pooled) > 1 else None
-    if comparison:
-        print_scores(comparison, "all runs")
+    rows = _compared(groups, comparison) if comparison else []
     if config.out:
-        write_json(Path(config.out), {"runs": result, "compare": comparison})
-        console.print(f"wrote {config.out}")
+        out = Path(config.out)
+        folder = out.parent if out.suffix == ".json" else out
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [out if out.suffix == ".json" else out / "scores.json"]
+        write_json(written[0], {"runs": result, "compare": comparison})
+        written += write_variants(rows, folder) if rows and folder == out else []
+        console.print(f"wrote {', '.join(map(str, written))}")
     return 0
+
+
+def _compared(groups: Sequence["Group"], comparison: Json) -> list[VariantScore]:
+    """Print, and return, each variant beside the first one."""
+    first = groups[0]
+    names = {group.label: variant_name(group.words, first.words) or group.label for group in groups}
+    if len(set(names.values())) < len(names):  # told apart by more than their overrides
+        names = {group.label: group.label for group in groups}
+    rows = variant_scores(comparison, names, first.label)
+    for task in dict.fromkeys(row.task for row in rows):
+        cells = variant_cells(rows, task)
+        columns = list(dict.fromkeys(column for row in cells for column in row))
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
+        for column in columns:
+            table.add_column(column, overflow="fold", max_width=26 if column == "variant" else None)
+        for row in cells:
+            table.add_row(*(escape(row.get(column, "")) for column in columns))
+        console.print(table)
+    return rows
 
 
 def _pooled(rows: Sequence[pd.DataFrame | None], tables: Sequence[RunTables]) -> pd.DataFrame | None:
@@ -62,29 +98,38 @@ def _pooled(rows: Sequence[pd.DataFrame | None], tables: Sequence[RunTables]) ->
     return pool_runs(present).predictions if len(present) == len(tables) else None
 
 
-def _jobs(folder: Path) -> list[Path]:
-    """The run folder itself, or the finished jobs of a sweep inside it."""
+def finished_jobs(folder: Path) -> list[Path]:
+    """The run folder itself, or the finished jobs of a sweep inside it, in their order."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
     if (folder / "config.json").exists():
         return [folder]
-    return sorted(
-        path.parent for path in folder.glob("*/config.json") if (path.parent / "predictions.parquet").exists()
-    )
+    jobs = [path.parent for path in folder.glob("*/config.json") if (path.parent / "predictions.parquet").exists()]
+    return sorted(jobs, key=lambda job: (int(job.name) if job.name.isdigit() else sys.maxsize, job.name))
 
 
-def _grouped(folders: list[Path]) -> dict[str, list[Path]]:
+@dataclass(frozen=True)
+class Group:
     """Runs that differ in the seed alone, under a label made of the overrides that tell the groups apart."""
+
+    label: str
+    words: frozenset[str]
+    folders: list[Path]
+
+
+def _grouped(folders: list[Path]) -> list[Group]:
+    """Runs by what they are but for the seed, in the order in which they were named."""
     configs = [config_of(folder) for folder in folders]
     words = [{w for w in config.pop("overrides") if not w.startswith(("seed=", "resume="))} for config in configs]
     common = set.intersection(*words)
-    groups: dict[str, list[Path]] = {}
-    labels: dict[str, str] = {}
+    groups: dict[str, Group] = {}
     for folder, config, mine in zip(folders, configs, words, strict=True):
         seedless = {**config, "seed": None, "split": {**config["split"], "seed": None}}
         key = json.dumps(seedless, sort_keys=True)
-        label = " ".join(sorted(mine - common)) or config["name"]
-        taken = {other for k, other in labels.items() if k != key}
-        labels.setdefault(key, f"{label} ({folder.name})" if label in taken else label)
-        groups.setdefault(labels[key], []).append(folder)
-    return groups
+        if key not in groups:
+            label = " ".join(sorted(mine - common)) or config["name"]
+            taken = {group.label for group in groups.values()}
+            label = f"{label} ({folder.name})" if label in taken else label
+            groups[key] = Group(label, frozenset(mine - common), [])
+        groups[key].folders.append(folder)
+    return list(groups.values())

@@ -15,6 +15,9 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
+#: No weight, nor the size of all, goes beyond this: with a few events a likelihood may have no maximum.
+LARGEST = 2.0
+
 Total = Callable[[Float[Tensor, "B T O"]], Float[Tensor, ""]]
 
 
@@ -84,5 +87,5 @@ def choose_blend(
         return value.item(), slope.numpy()
 
     start = np.append(prior_W.numpy(), 1.0)
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(0.0, LARGEST)] * len(start)).x
     return Blend(plain=torch.tensor(found[:-2]).view(2, num_models).float(), network=float(found[-2]))

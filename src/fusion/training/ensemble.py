@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fusion.data.dataset import select_patients
 from fusion.losses.base import ResponseLoss, SurvivalLoss
 from fusion.losses.task_weights import FixedWeights
 from fusion.losses.weights import visit_weights
@@ -43,10 +44,17 @@ def held_out_outputs(
     """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
     total: dict[str, Tensor] = {}
     for index, member in enumerate(members):
-        mine = (inner_fold == index)[:, None, None]
-        for task, output in member(batch).items():
-            total[task] = total.get(task, 0.0) + output * mine
+        mine = torch.nonzero(inner_fold == index).squeeze(1)
+        for task, output in member(select_patients(batch, mine)).items():
+            whole = total.get(task, output.new_zeros(batch.num_patients, *output.shape[1:]))
+            total[task] = whole.index_copy(0, mine, output)
     return total
+
+
+def training_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> tuple[PatientBatch, ...]:
+    """The patients that each member trains on."""
+    kept = [torch.nonzero(inner_fold != index).squeeze(1) for index in range(num_members)]
+    return tuple(select_patients(batch, mine) for mine in kept)
 
 
 class Ensemble(nn.Module):
@@ -133,22 +141,23 @@ class Ensemble(nn.Module):
         total: Tensor = self.weighted_sum(losses)
         return total
 
-    def training_loss(
-        self, learners: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
-    ) -> Float[Tensor, ""]:
-        """Sum of the learners' losses, each over the patients that it does not leave out.
+    def training_loss(self, learners: nn.ModuleList, parts: Sequence[PatientBatch]) -> Float[Tensor, ""]:
+        """Sum of the learners' losses, each over the patients of its part.
 
         Gradients of different learners never meet, so one optimizer trains all as if each were alone.
         """
         losses = [
-            self._learner_loss(cast(PatientModel, learner), combine, batch, (inner_fold != index).to(batch.day.dtype))
-            for index, (learner, combine) in enumerate(zip(learners, self.combine, strict=True))
+            self._learner_loss(cast(PatientModel, learner), combine, part)
+            for learner, combine, part in zip(learners, self.combine, parts, strict=True)
+            if part.num_patients  # of a small batch a member may leave out all
         ]
+        if not losses:
+            return torch.stack([parameter.sum() for parameter in learners.parameters()]).sum() * 0.0
         return torch.stack(losses).sum()
 
-    def _learner_loss(
-        self, learner: PatientModel, combine: nn.Module, batch: PatientBatch, share: Float[Tensor, " B"]
-    ) -> Float[Tensor, ""]:
+    def _learner_loss(self, learner: PatientModel, combine: nn.Module, batch: PatientBatch) -> Float[Tensor, ""]:
+        share = torch.ones_like(batch.day[:, 0])
+
         def combined(outputs: Mapping[str, Tensor], asked: PatientBatch, of: Tensor) -> Tensor:
             total: Tensor = combine(self.loss(outputs, asked, of))
             return total

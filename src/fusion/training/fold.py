@@ -78,14 +78,14 @@ class Recipe:
     auxiliary: float = 0.0
 
     def make_ensemble(
-        self, modalities: Mapping[str, Modality], seed: int, anchored: Mapping[str, Sequence[str]]
+        self, modalities: Mapping[str, Modality], seed: int, anchored: Mapping[str, Sequence[str]] | None = None
     ) -> Ensemble:
         """A fresh ensemble for fitted modalities.
 
         Args:
             modalities: Fitted modalities.
             seed: Of its first member.
-            anchored: By task, names of the plain models that speak of it.
+            anchored: By task, names of the plain models that speak of it; none by default.
         """
         losses = self.make_losses()
         outputs = {task: loss.num_outputs for task, loss in losses.items()}
@@ -95,7 +95,7 @@ class Recipe:
         return Ensemble(
             anchors={
                 task: Anchors([by_name[name] for name in names], num_folds=folds, num_columns=columns)
-                for task, names in anchored.items()
+                for task, names in (anchored or {}).items()
             },
             plan=self.plan,
             combine=partial(self.combine, weights=dict(self.task_weights)),

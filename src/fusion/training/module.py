@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fusion.training.ensemble import Ensemble, held_out_outputs
+from fusion.training.ensemble import Ensemble, held_out_outputs, training_parts
 from fusion.types import PatientBatch
 
 
@@ -47,6 +47,7 @@ class EnsembleModule(pl.LightningModule):
         self.make_optimizer = optimizer
         self.inner_fold = inner_fold
         self.averaging = averaging
+        self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
         self.register_buffer("best", torch.full((len(ensemble.losses),), torch.inf))
 
     def inner_folds(self, batch: PatientBatch) -> Int[Tensor, " B"]:
@@ -59,7 +60,12 @@ class EnsembleModule(pl.LightningModule):
         return float(self.ensemble.total(dict(zip(self.ensemble.losses, self.best, strict=True))))
 
     def training_step(self, batch: PatientBatch, batch_idx: int) -> Float[Tensor, ""]:
-        loss = self.ensemble.training_loss(self.learners, batch, self.inner_folds(batch))
+        if (
+            self._parts is None or self._parts[0] is not batch.patient_ids
+        ):  # without batches they are the same each time
+            parts = training_parts(batch, self.inner_folds(batch), len(self.learners))
+            self._parts = (batch.patient_ids, parts)
+        loss = self.ensemble.training_loss(self.learners, self._parts[1])
         mean = loss.detach() / len(self.learners)
         self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=batch.num_patients)
         return loss

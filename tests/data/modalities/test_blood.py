@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion.data.cohort import Cohort
+from fusion.data.modalities.course import CHANGES
 from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.plasma import Plasma, plasma_data
 from fusion.data.modalities.serial_table import SerialData
@@ -18,9 +19,12 @@ IDS = ["a0", "a1", "a2", "b0", "b1", "c0"]
 COURSE = pd.Series(["a", "a", "a", "b", "b", "c"], index=pd.Index(IDS, name="sample_id"))
 
 
+DAYS = pd.Series([0.0, 21.0, 63.0, 0.0, 42.0, 0.0], index=COURSE.index)
+
+
 def serial(values: dict[str, list[float]], units: dict[str, str] | None = None) -> SerialData:
     table = pd.DataFrame(values, index=pd.Index(IDS, name="sample_id"))
-    return SerialData(values=table, course=COURSE, units=units or {}, source="labs.csv")
+    return SerialData(values=table, course=COURSE, units=units or {}, source="labs.csv", day=DAYS)
 
 
 def encoded(modality: Labs | Plasma, table: SerialData) -> pd.DataFrame:
@@ -38,10 +42,77 @@ def test_changes_of_a_course() -> None:
     np.testing.assert_allclose(rows["ldh:above_nadir"] / one, [0, 2, 1, 0, 0, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("place", [1, 2, 4])
-def test_a_later_sample_changes_nothing_before_it(place: int) -> None:
+def test_more_of_a_course() -> None:
+    table = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]})
+    modality = Labs(changes=("nadir", "since_nadir", "slope", "mean", "log_ratio"))
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)
+    level, one = rows["ldh"], rows.loc["a1", "ldh"] - rows.loc["a2", "ldh"]
+    np.testing.assert_allclose(rows["ldh:nadir"], level.loc[["a0", "a0", "a0", "b0", "b1", "c0"]], atol=1e-5)
+    np.testing.assert_allclose(rows["ldh:since_nadir"], np.log1p([0, 1, 3, 0, 0, 0]), atol=1e-5)
+    slopes = [0.0, 2.0, np.polyfit([0, 1, 3], [1, 3, 2], 1)[0], 0.0, -0.5, 0.0]  # units per cycle of 21 days
+    np.testing.assert_allclose(rows["ldh:slope"] / one, slopes, atol=1e-5)
+    means = [level["a0"], level[["a0", "a1"]].mean(), level[["a0", "a1", "a2"]].mean()]
+    np.testing.assert_allclose(rows["ldh:mean"].loc[["a0", "a1", "a2"]], means, atol=1e-5)
+    np.testing.assert_allclose(rows["ldh:log_ratio"], np.log2([1, 3, 2, 1, 0.8, 1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("blank", [0, 1])
+def test_a_course_with_a_gap_is_that_of_its_known_samples(blank: int) -> None:
     values = [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]
-    modality = Labs()
+    values[blank] = np.nan
+    table = serial({"ldh": values})
+    modality = Labs(changes=tuple(CHANGES))
+    modality.fit(table, IDS)
+    kept = [sample for place, sample in enumerate(IDS) if place != blank]
+    without = SerialData(
+        values=table.values.loc[kept], course=COURSE.loc[kept], units={}, source="labs.csv", day=DAYS.loc[kept]
+    )
+    np.testing.assert_allclose(encoded(modality, table).loc[kept], modality.transform(without, kept).rows, atol=1e-6)
+
+
+def test_doublings_of_what_is_near_the_limit_of_detection() -> None:
+    table = plasma([0.1, 0.0, 0.4, 0.01, 0.02, 0.3], lod=[0.001] * 6)
+    modality = Plasma(changes=("log_ratio",))
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)["tumor_fraction:log_ratio"]
+    assert rows["a1"] == -5.0  # far below: held at the clip, and finite
+    assert rows["a2"] == pytest.approx(2.0, abs=0.01)
+    assert rows["b1"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_days_that_are_not_told_leave_slopes_blank() -> None:
+    table = replace(serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]}), day=None)
+    modality = Labs(changes=("slope", "since_nadir"))
+    modality.fit(table, IDS)
+    assert encoded(modality, table)[["ldh:slope", "ldh:since_nadir"]].eq(0).all(axis=None)
+
+
+def test_days_of_the_cohort_are_those_of_the_draws(cohort: Cohort) -> None:
+    for modality in (Labs(), Plasma()):
+        day = modality.load(cohort).day
+        assert day is not None
+        pd.testing.assert_series_equal(day, cohort.samples.loc[day.index, "day"])
+
+
+def test_an_unknown_change_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no change is called 'velocity'; name some of change_first, "):
+        Labs(changes=["velocity"])
+
+
+def test_columns_of_one_analyte_are_told() -> None:
+    modality = Labs(changes=("slope",))
+    modality.fit(serial({"ldh": [1.0, np.nan, 2.0, 5.0, 4.0, 3.0], "nse": [2.0, 3.0, 2.0, 5.0, 1.0, 3.0]}), IDS)
+    assert modality.feature_names == ("ldh", "ldh:slope", "ldh:missing", "nse", "nse:slope")
+    assert modality.sizes["token_of"] == (0, 0, 0, 1, 1)
+    assert modality.sizes["missing_of"] == (2, 2, -1, -1, -1)
+
+
+@pytest.mark.parametrize("kind", [*CHANGES, "all"])
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_a_later_sample_changes_nothing_before_it(place: int, kind: str) -> None:
+    values = [1.0, 3.0, 2.0, 5.0, 4.0, 3.0]
+    modality = Labs(changes=tuple(CHANGES) if kind == "all" else (kind,))
     modality.fit(serial({"ldh": values}), IDS)
     before = modality.transform(serial({"ldh": values}), IDS).rows
     values[place] = -40.0
@@ -79,7 +150,7 @@ def test_a_blank_is_neutral_flagged_and_bridged() -> None:
 
 def test_levels_alone() -> None:
     table = serial({"ldh": [1.0, 3.0, 2.0, 5.0, 4.0, 3.0], "constant": [1.0] * 6})
-    modality = Labs(change_features=False)
+    modality = Labs(changes=())
     modality.fit(table, IDS)
     assert modality.feature_names == ("ldh",)
 
@@ -98,7 +169,7 @@ def test_another_cohort_with_an_analyte_less_and_one_more() -> None:
 
 def test_heavy_tails_are_tamed() -> None:
     values = [1.0, 2.0, 4.0, 8.0, 16.0, 4000.0]
-    modality = Labs(change_features=False)
+    modality = Labs(changes=())
     modality.fit(serial({"nse": values}), IDS)
     level = encoded(modality, serial({"nse": values}))["nse"].to_numpy()
     steps = np.diff(level[:5])
@@ -147,7 +218,7 @@ def plasma(fractions: list[float], **columns: list[float]) -> SerialData:
 
 def test_undetected_lies_below_the_limit_and_is_flagged() -> None:
     table = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3], lod=[0.001] * 6)
-    modality = Plasma(change_features=False)
+    modality = Plasma(changes=())
     modality.fit(table, IDS)
     rows = encoded(modality, table)
     assert modality.feature_names == ("tumor_fraction", "tumor_fraction:detected")
@@ -155,7 +226,7 @@ def test_undetected_lies_below_the_limit_and_is_flagged() -> None:
     # The limit shown in place of a value that was not found is no measurement: it reads as the zero it stands for.
     assert rows.loc["a1", "tumor_fraction"] == rows.loc["b1", "tumor_fraction"] < rows.loc["a2", "tumor_fraction"]
     told = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3], lod=[0.001] * 6, detected=[1, 0, 1, 1, 0, 1])
-    again = Plasma(change_features=False)
+    again = Plasma(changes=())
     again.fit(told, IDS)
     pd.testing.assert_frame_equal(encoded(again, told), rows)
 
@@ -170,7 +241,7 @@ def test_the_limit_may_be_told_by_column_or_by_settings(cohort: Cohort) -> None:
 
 def test_without_a_limit_the_fraction_is_read_as_it_is() -> None:
     table = plasma([0.1, 0.001, 0.0011, 0.01, 0.0, 0.3])
-    modality = Plasma(change_features=False)
+    modality = Plasma(changes=())
     modality.fit(table, IDS)
     assert modality.feature_names == ("tumor_fraction",)
     assert np.unique(encoded(modality, table)).size == 6
@@ -182,7 +253,7 @@ def test_without_a_limit_the_fraction_is_read_as_it_is() -> None:
 )
 def test_finite_whatever_comes(values: list[float], other: list[float]) -> None:
     steady = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    modality = Labs()
+    modality = Labs(changes=tuple(CHANGES))
     modality.fit(serial({"ldh": values, "nse": steady}), IDS)
     assert np.isfinite(modality.transform(serial({"ldh": other, "nse": values}), IDS).rows).all()
 

@@ -106,3 +106,11 @@ def test_rare_levels_and_free_text_are_not_learned(patients: pd.DataFrame) -> No
     modality = Clinical()
     modality.fit(table, list("abcdef"))
     assert not any(name.startswith("note") for name in modality.feature_names)
+
+
+def test_columns_of_one_covariate_are_told(patients: pd.DataFrame) -> None:
+    modality = Clinical()
+    modality.fit(patients, list("abcdef"))
+    assert modality.feature_names == ("age", "age:missing", "ecog", "stage=ES", "stage=LS", "stage:missing")
+    assert modality.sizes["token_of"] == (0, 0, 1, 2, 2, 2)
+    assert modality.sizes["missing_of"] == (1, -1, -1, 5, 5, -1)

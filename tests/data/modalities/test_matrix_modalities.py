@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.data.modalities.expression import Expression, read_gene_sets
+from fusion.data.gene_sets import read_gene_sets
+from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.matrix import MatrixTable
 from fusion.data.modalities.methylation import Methylation, m_values
 from fusion.data.tables import Matrix
@@ -133,6 +134,71 @@ def test_gene_sets_join_the_summary(counts: MatrixTable, tmp_path: Path) -> None
         Expression(gene_sets=str(tmp_path / "none.gmt"))
 
 
+@pytest.fixture
+def sets(tmp_path: Path) -> str:
+    """A set, its counterpart, and one of which no gene is in the table."""
+    (tmp_path / "sets.gmt").write_text(
+        "neuroendocrine\t\tg1\tg3\tabsent\nnon_neuroendocrine\t\tg3\tg5\tg6\nempty\t\tabsent\n"
+    )
+    return str(tmp_path / "sets.gmt")
+
+
+@pytest.mark.parametrize(("components", "before"), [(0, 0), (3, 3), (None, 12)])
+def test_signatures_are_means_of_standardised_genes(
+    counts: MatrixTable, sets: str, components: int | None, before: int
+) -> None:
+    modality = Expression(components=components, gene_sets=sets, signatures=True)
+    modality.fit(counts, IDS[:15])
+    genes = modality.standardised(counts, IDS)
+    mean = {
+        name: genes[:, [modality.features.index(gene) for gene in members]].mean(axis=1)
+        for name, members in {"neuroendocrine": ["g1", "g3"], "non_neuroendocrine": ["g3", "g5", "g6"]}.items()
+    }
+    mean["ne_score"] = mean["neuroendocrine"] - mean["non_neuroendocrine"]
+    rows = modality.transform(counts, IDS).rows
+    assert modality.feature_names[before:] == ("empty", "neuroendocrine", "non_neuroendocrine", "ne_score")
+    assert modality.num_features == rows.shape[1] == before + 4
+    for name, values in mean.items():
+        column = rows[:, modality.feature_names.index(name)]
+        np.testing.assert_allclose(column, values / values[:15].std(), atol=1e-5)
+    assert (rows[:, before] == 0).all()
+    np.testing.assert_allclose(genes @ modality.loadings, rows, atol=1e-5)  # attributions go back to genes
+    assert "ne_score" not in modality.summary_names
+
+
+def test_signatures_leave_the_other_columns_as_they_were(counts: MatrixTable, sets: str) -> None:
+    modality, plain = (Expression(components=3, gene_sets=sets, signatures=wanted) for wanted in (True, False))
+    for each in (modality, plain):
+        each.fit(counts, IDS)
+    np.testing.assert_array_equal(modality.transform(counts, IDS).rows[:, :3], plain.transform(counts, IDS).rows)
+
+
+def test_signatures_need_gene_sets() -> None:
+    with pytest.raises(ValueError, match="gene_sets: sclc"):
+        Expression(signatures=True)
+    with pytest.raises(ValueError, match="leaves no column"):
+        Expression(components=0)
+
+
+def test_groups_are_told_where_columns_are_genes(counts: MatrixTable, sets: str) -> None:
+    modality = Expression(components=None, num_genes=2, gene_sets=sets)
+    modality.fit(counts, IDS)
+    groups = {name: [modality.feature_names[i] for i in columns] for name, columns in modality.sizes["groups"].items()}
+    assert groups == {"empty": [], "neuroendocrine": ["g1", "g3"], "non_neuroendocrine": ["g3", "g5", "g6"]}
+    for other in (Expression(components=None), Expression(gene_sets=sets)):
+        other.fit(counts, IDS)
+        assert "groups" not in other.sizes
+
+
+def test_a_fit_without_signatures_can_be_restored(counts: MatrixTable) -> None:
+    modality, again = Expression(), Expression()
+    modality.fit(counts, IDS)
+    state = modality.state()
+    arrays = {name: array for name, array in state.arrays.items() if name != "signature_sd"}
+    again.restore(replace(state, arrays=arrays))  # as a run folder made before there were any
+    np.testing.assert_array_equal(again.transform(counts, IDS).rows, modality.transform(counts, IDS).rows)
+
+
 def test_m_values_stay_finite() -> None:
     assert np.isfinite(m_values(np.array([0.0, 1.0]))).all()
     np.testing.assert_allclose(m_values(np.array([0.25, 0.75])), [-np.log2(3), np.log2(3)])
@@ -170,3 +236,33 @@ def test_a_beta_with_few_reads_counts_less(beta: MatrixTable) -> None:
     )
     assert np.abs(shallow).mean() < 0.6 * np.abs(known).mean()
     np.testing.assert_allclose(deep, known, atol=1e-3)
+
+
+def test_groups_of_regions_are_told_and_kept(beta: MatrixTable, tmp_path: Path) -> None:
+    (tmp_path / "groups.tsv").write_text("g1\tisland\ng7\tisland\ng7\tshore\nabsent\tshore\n")
+    path = str(tmp_path / "groups.tsv")
+    modality, again = Methylation(components=None, groups=path), Methylation(components=None, groups=path)
+    modality.fit(beta, IDS)
+    names = modality.feature_names
+    groups = {name: [names[i] for i in columns] for name, columns in modality.sizes["groups"].items()}
+    rest = [name for name in names if name not in ("g1", "g7")]
+    assert groups == {"island": ["g1", "g7"], "shore": ["g7"], "other": rest}
+    (tmp_path / "groups.tsv").unlink()  # a saved model does without the file
+    again.restore(modality.state())
+    assert again.sizes == modality.sizes
+    modality = Methylation(components=3)
+    modality.fit(beta, IDS)
+    assert "groups" not in modality.sizes
+
+
+def test_rotation_turns_the_components_and_no_more(beta: MatrixTable) -> None:
+    plain, turned = (
+        Methylation(components=4, summary_components=4),
+        Methylation(components=4, summary_components=4, rotate=True),
+    )
+    for modality in (plain, turned):
+        modality.fit(beta, IDS)
+    one, other = plain.transform(beta, IDS).rows, turned.transform(beta, IDS).rows
+    assert not np.allclose(one, other)
+    np.testing.assert_allclose(np.square(one).sum(axis=1), np.square(other).sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(turned.standardised(beta, IDS) @ turned.loadings, other, atol=1e-5)

@@ -13,7 +13,9 @@ from safetensors.numpy import load, save
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality
+from fusion.data.modalities.binomial_methylation import BinomialMethylation
 from fusion.data.modalities.clinical import Clinical
+from fusion.data.modalities.course import CHANGES
 from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.histology import BagTable, Histology
 from fusion.data.modalities.labs import Labs
@@ -32,8 +34,16 @@ MAKERS: dict[str, Callable[[], Modality]] = {
     "plasma_methylation": lambda: Methylation(name="plasma_methylation", specimen="plasma"),
     "histology": Histology,
     "histology_components": lambda: Histology(components=2, max_patches=6),
+    "histology_prototypes": lambda: Histology(summary_prototypes=3),
+    "variants_pathways": lambda: Variants(min_patients=2, gene_sets="sclc_pathways", substitutions=True, hotspots=True),
+    "expression_signatures": lambda: Expression(num_genes=12, components=4, gene_sets="sclc", signatures=True),
+    "expression_pathways": lambda: Expression(num_genes=12, components=None, gene_sets="sclc"),
+    "methylation_regions": lambda: Methylation(specimen="tissue", components=None),
+    "methylation_rotated": lambda: Methylation(specimen="tissue", components=4, rotate=True),
+    "plasma_methylation_binomial": lambda: BinomialMethylation(assay="methylation", specimen="plasma"),
     "plasma": Plasma,
     "labs": Labs,
+    "labs_all_changes": lambda: Labs(changes=tuple(CHANGES)),
 }
 
 every_modality = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())

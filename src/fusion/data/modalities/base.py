@@ -96,7 +96,7 @@ class Modality(ABC):
         return len(self.feature_names)
 
     @property
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self) -> Mapping[str, Any]:
         """Keyword arguments that an encoder of these rows is built with, known after `fit`."""
         return {"num_features": self.num_features}
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
+from fusion.data.modalities.covariate_columns import covariate_columns
 from fusion.data.modalities.scaling import CLIP, fit_scaling
 
 #: Ages above this are held here: few people are older, and they could be recognised.
@@ -104,8 +105,18 @@ class Clinical(Modality):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        empty = pd.DataFrame(columns=list(self._columns))
-        return tuple(self._encode(empty, []))
+        return tuple(name for names in self._names for name in names)
+
+    @property
+    def _names(self) -> list[tuple[str, ...]]:
+        """Names of the columns of each covariate."""
+        none = pd.Series(dtype=object)
+        return [tuple(column.columns(none, name)) for name, column in self._columns.items()]
+
+    @property
+    def sizes(self) -> Mapping[str, Any]:
+        """As of any vector assay, and which columns are one covariate (`token_of`) and its flag (`missing_of`)."""
+        return {**super().sizes, **covariate_columns(self._names)}
 
     def summarise(self, table: pd.DataFrame, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         return self.transform(table, sample_ids).rows

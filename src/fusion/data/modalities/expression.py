@@ -1,16 +1,23 @@
-"""Gene expression: counts or TPM to log scale, variable genes, standardised, principal components."""
+"""Gene expression: counts or TPM to log scale, variable genes, standardised; components, genes, or signatures of sets.
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+Dimension key: S samples, G genes, P signatures.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.data.modalities.base import FittedState
+from fusion.data.gene_sets import read_gene_sets
+from fusion.data.modalities.base import FittedState, PackedRows
 from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, extended
 
 UNITS = ("counts", "tpm", "log")
+
+#: Signatures that are the difference of two sets, where both are there: the neuroendocrine score of Zhang et al. 2018
+#: (Transl Lung Cancer Res 7:32), with means in place of correlations.
+DIFFERENCES = {"ne_score": ("neuroendocrine", "non_neuroendocrine")}
 
 
 class Expression(MatrixModality):
@@ -25,10 +32,15 @@ class Expression(MatrixModality):
         assay: Value of `modality` in samples.csv.
         specimen: Only samples of this specimen.
         num_genes: Most variable genes kept.
-        components: Principal components given to the network, or None for the genes themselves.
+        components: Principal components given to the network, None for the genes themselves, 0 for none.
         summary_components: Principal components given to the plain baselines.
         center_batches: Subtract each training batch's own mean.
-        gene_sets: GMT or JSON file of named gene sets; the mean of each over its genes joins the summary.
+        gene_sets: Named gene sets: `sclc`, which ship with the package, or a GMT or JSON file. Their genes are kept
+            whatever their variance; the mean of each set over its genes joins the summary; with `components: null` an
+            encoder is told which columns make up each set.
+        signatures: Give the network the signature of each set, a column each, behind the components or genes: the mean
+            of its standardised genes, in units of the training sd. Where `sclc` sets are there, also the
+            neuroendocrine less the non-neuroendocrine mean, `ne_score`.
     """
 
     def __init__(
@@ -41,6 +53,7 @@ class Expression(MatrixModality):
         summary_components: int = 8,
         center_batches: bool = False,
         gene_sets: str | None = None,
+        signatures: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -52,7 +65,13 @@ class Expression(MatrixModality):
             max_missing=0.2,
             center_batches=center_batches,
         )
-        self._gene_sets = read_gene_sets(Path(gene_sets)) if gene_sets else {}
+        if signatures and not gene_sets:
+            raise ValueError(f"{name}: `signatures` are those of gene sets; name them too, `gene_sets: sclc` for one")
+        if components == 0 and not signatures:
+            raise ValueError(f"{name}: `components: 0` leaves no column; set `signatures: true` and `gene_sets` too")
+        self.signatures = signatures
+        self._gene_sets = read_gene_sets(gene_sets) if gene_sets else {}
+        self._signature_sd: Floats
         self._library_genes: tuple[str, ...]
         self._library_share: Floats
         self._unit: str
@@ -89,14 +108,74 @@ class Expression(MatrixModality):
         total = np.nansum(counts, axis=1, keepdims=True) / max(float(self._library_share[present].sum()), 1e-6)
         return np.maximum(total, 1.0)
 
+    def fit(self, table: MatrixTable, sample_ids: Sequence[str]) -> None:
+        super().fit(table, sample_ids)
+        self._signature_sd = np.ones(0)
+        if self.signatures:
+            means = self.standardised(table, self.training_ids(sample_ids)) @ self._signature_means()
+            sd = means.std(axis=0)
+            self._signature_sd = np.where(sd > 1e-6, sd, 1.0)
+
+    def _set_means(self) -> Floats:
+        """What a standardised gene adds to the mean of each set, "G sets"; a set without a gene here has none."""
+        members = [np.isin(self.features, genes) for genes in self._gene_sets.values()]
+        means = [chosen / max(int(chosen.sum()), 1) for chosen in members]
+        return np.array(means, dtype=np.float64).reshape(len(members), len(self.features)).T
+
+    def _signature_means(self) -> Floats:
+        """What a standardised gene adds to each signature before it is put in units of its sd, "G P"."""
+        means, place = self._set_means(), list(self._gene_sets)
+        pairs = [DIFFERENCES[name] for name in self._differences]
+        return np.column_stack([means, *(means[:, place.index(a)] - means[:, place.index(b)] for a, b in pairs)])
+
+    @property
+    def _differences(self) -> tuple[str, ...]:
+        return tuple(name for name, pair in DIFFERENCES.items() if self._gene_sets.keys() >= set(pair))
+
+    @property
+    def signature_names(self) -> tuple[str, ...]:
+        """The signatures among the columns of a row, which are its last; none unless asked for."""
+        return (*self._gene_sets, *self._differences) if self.signatures else ()
+
+    def transform(self, table: MatrixTable, sample_ids: Sequence[str]) -> PackedRows:
+        if not self.signatures:
+            return super().transform(table, sample_ids)
+        values = self.standardised(table, sample_ids)
+        first = values if self.components is None else self._components.scores(values)[:, : self.components]
+        return PackedRows.one_each(np.column_stack([first, values @ self._signature_weights()]))
+
+    def _signature_weights(self) -> Floats:
+        return self._signature_means() / self._signature_sd
+
+    @property
+    def loadings(self) -> Floats:
+        if not self.signatures:
+            return super().loadings
+        return np.column_stack([super().loadings, self._signature_weights()])
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        if not self.signatures:
+            return super().feature_names
+        first = self.features if self.components is None else super().feature_names[: super().loadings.shape[1]]
+        return (*first, *self.signature_names)
+
+    @property
+    def sizes(self) -> Mapping[str, Any]:
+        """As of any vector assay; where the columns are genes, also `groups`, the columns of each gene set by name."""
+        if self.components is not None or not self._gene_sets:
+            return super().sizes
+        column = {gene: place for place, gene in enumerate(self.features)}
+        groups = {
+            name: tuple(column[gene] for gene in genes if gene in column) for name, genes in self._gene_sets.items()
+        }
+        return {**super().sizes, "groups": groups}
+
     def summarise(self, table: MatrixTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         scores = super().summarise(table, sample_ids)
         if not self._gene_sets:
             return scores
-        values = self.standardised(table, sample_ids)
-        members = [np.isin(self.features, genes) for genes in self._gene_sets.values()]
-        means = [values[:, chosen].sum(axis=1) / max(int(chosen.sum()), 1) for chosen in members]
-        return np.column_stack([scores, *means]).astype(np.float32)
+        return np.column_stack([scores, self.standardised(table, sample_ids) @ self._set_means()]).astype(np.float32)
 
     @property
     def summary_names(self) -> tuple[str, ...]:
@@ -108,7 +187,8 @@ class Expression(MatrixModality):
             "library_genes": list(self._library_genes),
             "gene_sets": {name: list(genes) for name, genes in self._gene_sets.items()},
         }
-        return extended(super().state(), values=values, arrays={"library_share": self._library_share})
+        arrays = {"library_share": self._library_share, "signature_sd": self._signature_sd}
+        return extended(super().state(), values=values, arrays=arrays)
 
     def restore(self, state: FittedState) -> None:
         super().restore(state)
@@ -116,6 +196,7 @@ class Expression(MatrixModality):
         self._library_genes = tuple(state.values["library_genes"])
         self._library_share = state.arrays["library_share"]
         self._gene_sets = {name: tuple(genes) for name, genes in state.values["gene_sets"].items()}
+        self._signature_sd = state.arrays.get("signature_sd", np.ones(0))  # runs made before there were signatures
 
 
 def _unit(table: MatrixTable) -> str:
@@ -123,15 +204,3 @@ def _unit(table: MatrixTable) -> str:
     if unit not in UNITS:
         raise ValueError(f"cohort.yaml: expression unit {unit!r} is not known; name one of {', '.join(UNITS)}")
     return unit
-
-
-def read_gene_sets(path: Path) -> dict[str, tuple[str, ...]]:
-    """Named gene sets from GMT (name, description, genes, by tabs) or JSON (`{name: [genes]}`), sorted by name."""
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; `gene_sets` names a GMT or JSON file")
-    if path.suffix == ".json":
-        sets = json.loads(path.read_text())
-    else:
-        lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
-        sets = {fields[0]: [gene for gene in fields[2:] if gene] for fields in lines}
-    return {name: tuple(sorted(sets[name])) for name in sorted(sets)}

@@ -24,4 +24,5 @@ class Labs(SerialTable):
             course=course,
             units={**named, **{name: unit for name, unit in units.items() if unit}},
             source=path.name,
+            day=self._days(cohort),
         )

@@ -147,7 +147,11 @@ class MatrixModality(Modality):
         values = self._without_batch(table, ids, values)
         self._scaling = fit_scaling(values)
         wanted = max(self.components or 0, self.summary_components)
-        self._components = fit_components(self._scaling.standardise(values), num=wanted)
+        self._components = self._fit_components(self._scaling.standardise(values), num=wanted)
+
+    def _fit_components(self, values: Floats, num: int) -> Components:
+        """Components of standardised training values "S G"."""
+        return fit_components(values, num=num)
 
     def _choose(self, values: Floats, features: Sequence[str]) -> NDArray[np.int64]:
         blank = np.isnan(values).mean(axis=0)

@@ -1,12 +1,17 @@
 """DNA methylation: beta to M-value with regard to coverage, variable regions, standardised, principal components."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fusion.data.modalities.base import FittedState
+from fusion.data.modalities.components import Components
 from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, extended
+from fusion.data.modalities.region_groups import read_region_groups, region_groups
 from fusion.data.modalities.scaling import moments
+from fusion.data.modalities.varimax import rotated
 
 #: Reads that the training mean counts for when a coverage table says how few lie behind a beta.
 PRIOR_READS = 4.0
@@ -30,6 +35,9 @@ class Methylation(MatrixModality):
         summary_components: Principal components given to the plain baselines.
         max_missing: Regions blank in a larger share of training samples are left out.
         center_batches: Subtract each training batch's own mean.
+        rotate: Turn the components by varimax, for encoders that bend each of them.
+        groups: GMT, JSON or table file of groups of regions, told to the encoder where `components` is None; without
+            it a region named by its place is grouped with its chromosome, a numbered one with its class.
     """
 
     def __init__(
@@ -42,6 +50,8 @@ class Methylation(MatrixModality):
         summary_components: int = 8,
         max_missing: float = 0.3,
         center_batches: bool = False,
+        rotate: bool = False,
+        groups: str | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -53,6 +63,9 @@ class Methylation(MatrixModality):
             max_missing=max_missing,
             center_batches=center_batches,
         )
+        self.rotate = rotate
+        self.groups = groups
+        self._groups: dict[str, tuple[int, ...]]
         self._prior: dict[str, float]  # mean training beta of each region
 
     def _fit_model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
@@ -68,13 +81,26 @@ class Methylation(MatrixModality):
     def fit(self, table: MatrixTable, sample_ids: Sequence[str]) -> None:
         super().fit(table, sample_ids)
         self._prior = {feature: self._prior[feature] for feature in self.features}
+        self._groups = region_groups(self.features, read_region_groups(Path(self.groups)) if self.groups else None)
+
+    def _fit_components(self, values: Floats, num: int) -> Components:
+        components = super()._fit_components(values, num)
+        return rotated(components) if self.rotate else components
+
+    @property
+    def sizes(self) -> Mapping[str, Any]:
+        """As of any vector assay; where the columns are regions, also `groups`, the columns of each group by name."""
+        return super().sizes if self.components is not None else {**super().sizes, "groups": self._groups}
 
     def state(self) -> FittedState:
         prior = np.array([self._prior[feature] for feature in self.features])
-        return extended(super().state(), values={}, arrays={"prior": prior})
+        groups = {name: list(columns) for name, columns in self._groups.items()}
+        return extended(super().state(), values={"groups": groups}, arrays={"prior": prior})
 
     def restore(self, state: FittedState) -> None:
         super().restore(state)
+        groups = state.values.get("groups", {})  # runs made before there were groups read components alone
+        self._groups = {name: tuple(columns) for name, columns in groups.items()}
         self._prior = dict(zip(self.features, state.arrays["prior"].tolist(), strict=True))
 
 

@@ -1,5 +1,6 @@
 """Circulating tumour DNA and other plasma numbers: tumour fraction on a log scale that knows its limit of detection."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ class Plasma(SerialTable):
     def load(self, cohort: Cohort) -> SerialData:
         path = self.table_path(cohort)
         settings = cohort.settings.get("plasma") or {}
-        return plasma_data(read_plasma(path), self._course(cohort), lod=settings.get("lod"), source=path.name)
+        table, course = read_plasma(path), self._course(cohort)
+        return replace(plasma_data(table, course, settings.get("lod"), path.name), day=self._days(cohort))
 
 
 def plasma_data(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
+from fusion.data.modalities.course import CHANGES, USUAL, Course
+from fusion.data.modalities.covariate_columns import covariate_columns
 from fusion.data.modalities.scaling import CLIP, bounded, fit_scaling
 from fusion.data.modalities.units import conversion_factor
 from fusion.data.tables import find_table
@@ -20,9 +22,6 @@ Floats = NDArray[np.float64]
 
 #: An analyte whose training values are skewed beyond this is read on a logarithmic scale.
 SKEWED = 1.0
-
-#: Suffixes of what the course of an analyte adds to its level.
-CHANGES = ("change_first", "change_previous", "above_nadir")
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class SerialData:
         limits: Limit of detection by sample, of the analytes that have one; NaN where not told.
         detected: Whether an analyte with a limit was found, by sample; NaN where blank.
         source: Name of the file, for messages.
+        day: Day of the draw by sample; NaN where not told.
     """
 
     values: pd.DataFrame
@@ -44,6 +44,7 @@ class SerialData:
     source: str
     limits: Mapping[str, "pd.Series[float]"] = field(default_factory=dict)
     detected: Mapping[str, "pd.Series[float]"] = field(default_factory=dict)
+    day: "pd.Series[float] | None" = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,13 @@ class Analyte:
         """Values in training sds from the training mean, not clipped, NaN where blank."""
         return (_scaled(values, limit, self.scale, self.size) - self.mean) / self.sd
 
+    def log2(self, values: Floats, limit: Floats) -> Floats:
+        """Logarithm to base 2, held at the limit of detection or at the bend; NaN where blank or not above zero."""
+        if self.scale == "log10":
+            return np.log2(10.0) * _scaled(values, limit, self.scale, self.size)
+        held = np.maximum(values, self.size) if self.scale == "asinh" else values
+        return np.log2(np.where(held > 0, held, np.nan))
+
 
 def _scaled(values: Floats, limit: Floats, scale: str, size: float) -> Floats:
     if scale == "asinh":
@@ -84,14 +92,14 @@ def _scaled(values: Floats, limit: Floats, scale: str, size: float) -> Floats:
 class SerialTable(Modality):
     """Numbers of a blood sample: level of each analyte, and its change since earlier samples of the same patient.
 
-    Changes are differences of levels: from the patient's first sample, from the one before, and from the lowest so
-    far. Only samples that became known earlier enter them, so that a later one changes nothing.
+    Only samples that became known earlier enter the changes, so that a later one changes nothing.
 
     Args:
         name: Name in the config; the stem of the table by default.
         assay: Value of `modality` in samples.csv; likewise.
         specimen: Only samples of this specimen.
-        change_features: Whether to add the changes to the levels.
+        changes: What to add to the levels, by name; `fusion.data.modalities.course` has them all. Usually the
+            differences from the patient's first sample, from the one before, and from the lowest so far.
 
     Attributes:
         stem: Name of the table without its suffix.
@@ -104,10 +112,13 @@ class SerialTable(Modality):
         name: str | None = None,
         assay: str | None = None,
         specimen: str | None = None,
-        change_features: bool = True,
+        changes: Sequence[str] = USUAL,
     ) -> None:
         super().__init__(name or self.stem, assay or self.stem, specimen)
-        self.change_features = change_features
+        unknown = [kind for kind in changes if kind not in CHANGES]
+        if unknown:
+            raise ValueError(f"{self.name}: no change is called {unknown[0]!r}; name some of {', '.join(CHANGES)}")
+        self.changes = tuple(dict.fromkeys(changes))
         self._analytes: dict[str, Analyte]
 
     @abstractmethod
@@ -128,6 +139,9 @@ class SerialTable(Modality):
         samples = cohort.samples_of(self.assay, self.specimen)
         order = samples.rename_axis("sample_id").sort_values(["patient_id", "available_day", "day", "sample_id"])
         return order["patient_id"]
+
+    def _days(self, cohort: Cohort) -> "pd.Series[float]":
+        return cohort.samples_of(self.assay, self.specimen)["day"]
 
     def fit(self, table: SerialData, sample_ids: Sequence[str]) -> None:
         ids = self.training_ids(sample_ids)
@@ -160,21 +174,27 @@ class SerialTable(Modality):
             flag_detected=len(np.unique(detected[np.isfinite(detected)])) > 1,
         )
 
-    def _levels(self, table: SerialData, ids: Sequence[str]) -> pd.DataFrame:
-        levels = {}
+    def _course_of(self, table: SerialData, patient: "pd.Series[str]") -> Course:
+        ids, levels, logarithms = list(patient.index), {}, {}
         for name, analyte in self._analytes.items():
             values = _by_sample(table.values.get(name), ids)
             here = table.units.get(name, "")
             if here and analyte.unit:
                 values = values * conversion_factor(name, here, analyte.unit)
-            levels[name] = analyte.level(bounded(values), _by_sample(table.limits.get(name), ids))
-        return pd.DataFrame(levels, index=list(ids))
+            values, limit = bounded(values), _by_sample(table.limits.get(name), ids)
+            levels[name], logarithms[name] = analyte.level(values, limit), analyte.log2(values, limit)
+        return Course(
+            level=pd.DataFrame(levels, index=ids),
+            log2=pd.DataFrame(logarithms, index=ids),
+            patient=patient.to_numpy(),
+            day=_by_sample(table.day, ids),
+        )
 
     def _encode(self, table: SerialData, sample_ids: Sequence[str]) -> pd.DataFrame:
         _check_listed(table, sample_ids)
         mine = table.course.loc[table.course.isin(set(table.course.loc[list(sample_ids)]))]
-        levels = self._levels(table, list(mine.index))
-        changes = _changes(levels, mine) if self.change_features else {}
+        course = self._course_of(table, mine)
+        levels, changes = course.level, {kind: CHANGES[kind](course) for kind in self.changes}
         columns: dict[str, pd.Series[float]] = {}
         for name, analyte in self._analytes.items():
             columns[name] = levels[name]
@@ -191,12 +211,22 @@ class SerialTable(Modality):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        names: list[str] = []
+        return tuple(name for names in self._names for name in names)
+
+    @property
+    def _names(self) -> list[tuple[str, ...]]:
+        """Names of the columns of each analyte."""
+        names = []
         for name, analyte in self._analytes.items():
-            names += [name, *(f"{name}:{kind}" for kind in CHANGES if self.change_features)]
-            names += [f"{name}:detected"] if analyte.flag_detected else []
-            names += [f"{name}:missing"] if analyte.flag_missing else []
-        return tuple(names)
+            flags = {"detected": analyte.flag_detected, "missing": analyte.flag_missing}
+            suffixes = [*self.changes, *(flag for flag, there in flags.items() if there)]
+            names.append((name, *(f"{name}:{suffix}" for suffix in suffixes)))
+        return names
+
+    @property
+    def sizes(self) -> Mapping[str, Any]:
+        """As of any vector assay, and which columns are one analyte (`token_of`) and its flag (`missing_of`)."""
+        return {**super().sizes, **covariate_columns(self._names)}
 
     def summarise(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         return self.transform(table, sample_ids).rows
@@ -241,16 +271,3 @@ def _choose_scale(values: Floats, limit: Floats) -> tuple[Literal["plain", "asin
     if values.min() >= 0 and skewness > SKEWED:
         return "asinh", float(np.quantile(values[values > 0], 0.1))
     return "plain", 1.0
-
-
-def _changes(levels: pd.DataFrame, course: "pd.Series[str]") -> dict[str, pd.DataFrame]:
-    """Differences of each level from earlier ones of the same patient, NaN where either is blank."""
-    patient = course.to_numpy()
-    by_patient = levels.groupby(patient, sort=False)
-    last_known = by_patient.ffill()
-    differences = (
-        levels - by_patient.transform("first"),
-        levels - last_known.groupby(patient, sort=False).shift(),
-        levels - by_patient.cummin(),
-    )
-    return dict(zip(CHANGES, differences, strict=True))

@@ -1,0 +1,51 @@
+"""Runs of `scripts/train.py` that benchmarks share: one folder each, a finished one is never run again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def train(folder: Path, words: Sequence[str]) -> float:
+    """Train into a folder unless it holds a finished run; returns the seconds of fitting, NaN where it failed."""
+    if not finished(folder):
+        command = [sys.executable, str(ROOT / "scripts" / "train.py"), *words, f"hydra.run.dir={folder}"]
+        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=alone, check=False)
+        if done.returncode:
+            print(f"{folder.name}: {done.stderr.strip()[-600:]}", flush=True)
+    return fit_seconds(folder)
+
+
+def finished(folder: Path) -> bool:
+    """Whether a folder holds a finished run."""
+    return (folder / "metrics.json").exists()
+
+
+def fit_seconds(folder: Path) -> float:
+    """Seconds that a run spent on fitting; NaN of an unfinished one."""
+    if not finished(folder):
+        return float("nan")
+    return float(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["wall_seconds"]["fit"])
+
+
+def train_all(runs: Mapping[Path, Sequence[str]], jobs: int, said: Callable[[str], None] = print) -> None:
+    """Train all of these, some side by side."""
+
+    def one(folder: Path) -> None:
+        said(f"{folder.name}: {train(folder, runs[folder]):.0f} s of fitting")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, runs))
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as a table in Markdown."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(row.get(column, "") for column in columns) + " |" for row in rows)])
