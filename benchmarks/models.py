@@ -27,13 +27,8 @@ TASK = "os"
 #: What every run shares: one task, three folds once, three members, no plain models.
 SHARED = (
     *("baselines=none", f"task=[{TASK}]", "members=3", "split.folds=3", "split.repeats=1", "anchor=none"),
-    *(
-        "final_model=false",
-        "trainer=quiet",
-        "evaluation.report=false",
-        "evaluation.resamples=20",
-        "evaluation.landmarks=[42,84]",
-    ),
+    *("final_model=false", "trainer=quiet", "evaluation.report=false"),
+    *("evaluation.resamples=20", "evaluation.landmarks=[42,84]"),
 )
 
 

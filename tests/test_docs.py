@@ -29,6 +29,9 @@ ELSEWHERE = (
     "data/",
     "site/",
     ".hydra/",
+    "study.db",
+    "trials.csv",
+    "best.yaml",
 )
 
 

@@ -1,4 +1,4 @@
-"""Makes the scripts of benchmarks/ importable; one that is named like an example gets a name of its own."""
+"""Makes the scripts of benchmarks/ importable, under names of their own: some are named like an example or a folder."""
 
 import importlib.util
 import sys
@@ -10,14 +10,32 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="session")
-def pbc2_table() -> ModuleType:
-    """The script benchmarks/pbc2.py."""
-    sys.path.insert(0, str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("pbc2_table", BENCHMARKS / "pbc2.py")
+def script(name: str) -> ModuleType:
+    """A script of benchmarks/ as a module `NAME_table`."""
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.append(str(BENCHMARKS))  # they share `_runs`
+    spec = importlib.util.spec_from_file_location(f"{name}_table", BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["pbc2_table"] = module
+    sys.modules[f"{name}_table"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def pbc2_table() -> ModuleType:
+    """The script benchmarks/pbc2.py."""
+    return script("pbc2")
+
+
+@pytest.fixture(scope="session")
+def quality_table() -> ModuleType:
+    """The script benchmarks/quality.py."""
+    return script("quality")
+
+
+@pytest.fixture(scope="session")
+def models_table() -> ModuleType:
+    """The script benchmarks/models.py."""
+    return script("models")

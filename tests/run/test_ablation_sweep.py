@@ -10,7 +10,14 @@ from tiny import write_tiny_cohort
 
 from fusion.run.evaluate import finished_jobs
 
-SHORT = ("split.folds=2", "members=1", "trainer.lightning.max_epochs=2", "evaluation.resamples=20", "temporal=gru")
+SHORT = (
+    "split.folds=2",
+    "members=1",
+    "trainer.lightning.max_epochs=2",
+    "evaluation.resamples=20",
+    "temporal=gru",
+    "anchor=none",
+)
 VARIANTS = "modality=[clinical,plasma],[plasma],[clinical]"
 
 

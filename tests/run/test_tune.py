@@ -18,7 +18,15 @@ from tiny import write_tiny_cohort
 from fusion.run.folder import config_of
 from fusion.run.tune import agreement, help_search
 
-SHORT = [*FAST, "modality=[clinical,plasma]", "task=[os]", "baselines=none", "evaluation.report=false", "members=1"]
+SHORT = [
+    *FAST,
+    "modality=[clinical,plasma]",
+    "task=[os]",
+    "anchor=none",
+    "baselines=none",
+    "evaluation.report=false",
+    "members=1",
+]
 SPACE = ["tuning/space=[optimizer,fusion]", "trials=2"]
 
 

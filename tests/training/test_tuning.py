@@ -26,7 +26,7 @@ SPACE = (
     "tuning=nested",
     "tuning.trials=3",
     "tuning.space.optimizer.lr={low:0.0001,high:0.1,log:true}",
-    "tuning.space.model.dim={choices:[8,32]}",
+    "tuning.space.model.dim={choices:[8,16]}",
     "~tuning.space.model.modality_dropout",
     "~tuning.space.optimizer.weight_decay",
 )
@@ -64,7 +64,7 @@ def test_the_best_trial_is_the_fold(tiny_cohort: Cohort, fold: Path):
     found = json.loads((fold / "tuning.json").read_text())
     losses = [trial["loss"] for trial in found["trials"]]
     assert found["loss"] == min(losses) == losses[found["best"]]
-    assert found["trials"][0]["settings"] == {"optimizer.lr": 0.003, "model.dim": 32}, "the config comes first"
+    assert found["trials"][0]["settings"] == {"optimizer.lr": 0.003, "model.dim": 16}, "the config comes first"
     assert len({json.dumps(trial["settings"]) for trial in found["trials"]}) == 3
     assert not (fold / "trials").exists()
     fitted = load_fold(fold, fold_recipe(config_of(tiny_cohort), fold))

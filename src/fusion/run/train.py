@@ -31,16 +31,16 @@ def train(config: DictConfig) -> int:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
-    values = _resumed(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
+    values = resumed_config(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
     watch = Stopwatch()
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
         values = fitting_config(values, cohort, console.print)
         splitter = build_splitter(values)
         splits = splitter(cohort)
-        manifest = _manifest(values, cohort, splits)
+        manifest = run_manifest(values, cohort, splits)
         if (folder / "config.json").exists():
-            _check_same_run(folder, values, manifest)
+            check_same_run(folder, values, manifest)
         write_json(folder / "manifest.json", manifest)
         write_json(folder / "config.json", values)
         write_json(folder / "qc.json", summarise_cohort(cohort).to_json())
@@ -53,7 +53,7 @@ def train(config: DictConfig) -> int:
         f"{len(splits)} folds of {values['members']} models"
     )
     recipe, search = build_recipe(values), build_search(values)
-    bar = _progress(values, len(splits)) if values["trainer"]["progress"] else None
+    bar = fit_progress(values, len(splits)) if values["trainer"]["progress"] else None
     with bar or nullcontext():
         plain_models = build_baselines(values)
         with watch.stage("fit"):
@@ -84,18 +84,18 @@ def train(config: DictConfig) -> int:
     return 0
 
 
-def _progress(values: Mapping[str, Any], num_folds: int) -> FitProgress:
+def fit_progress(values: Mapping[str, Any], num_folds: int) -> FitProgress:
     """The bar over every fit of the run."""
     fits = num_folds + bool(values["final_model"])
     trials = (values.get("tuning") or {}).get("trials", 1)
     return FitProgress(num_fits=fits * trials, max_epochs=values["trainer"]["lightning"]["max_epochs"])
 
 
-def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
+def resumed_config(folder: Path, overrides: list[str]) -> dict[str, Any]:
     """The config of an earlier run, which the overrides given now may repeat but not change."""
     values = config_of(folder)
     before = values["overrides"]
-    new = [word for word in overrides if not word.startswith(("resume=", "debug=")) and word not in before]
+    new = [word for word in overrides if not word.startswith(("resume=", "debug=", "workers=")) and word not in before]
     if new:
         raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
     hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
@@ -107,7 +107,7 @@ def _resumed(folder: Path, overrides: list[str]) -> dict[str, Any]:
     return values
 
 
-def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+def check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
     """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
     before = config_of(folder)
     changed = [key for key in values if key not in ("overrides", "resume", "debug") and before.get(key) != values[key]]
@@ -119,7 +119,7 @@ def _check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[s
         raise ValueError(f"the cohort is not the one that {folder} was started on ({', '.join(changed)}); start anew")
 
 
-def _manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> dict[str, Any]:
+def run_manifest(values: Mapping[str, Any], cohort: Cohort, splits: list[Any]) -> dict[str, Any]:
     truth = cohort.folder / "truth" / "manifest.json"
     oracle = json.loads(truth.read_text(encoding="utf-8")).get("oracle") if truth.exists() else None
     return {

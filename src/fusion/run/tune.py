@@ -25,7 +25,7 @@ from fusion.data.splits import Split
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
-from fusion.run.train import _check_same_run, _manifest, _progress, _resumed, train
+from fusion.run.train import check_same_run, fit_progress, resumed_config, run_manifest, train
 from fusion.training.checkpoint import write_json
 from fusion.training.crossvalidate import fit_final_model
 from fusion.training.space import Setting, as_overrides
@@ -56,7 +56,7 @@ def tune(config: DictConfig) -> int:
     if not config.resume:
         _share_time(config)
     values = config_of(folder) if config.resume else plain(config)
-    with helped(folder, values["workers"] - 1):
+    with helped(folder, config.workers - 1):
         if values["outer"]:
             train(config)
         else:
@@ -112,17 +112,17 @@ def _share_time(config: DictConfig) -> None:
 
 def _tune_final_model(config: DictConfig, folder: Path, overrides: list[str]) -> None:
     """The search on all patients alone: settings and a model, and no score."""
-    values = _resumed(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
+    values = resumed_config(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
     cohort = open_cohort(values["data"])
     values = fitting_config(values, cohort, console.print)
-    manifest = _manifest(values, cohort, [])
+    manifest = run_manifest(values, cohort, [])
     if (folder / "config.json").exists():
-        _check_same_run(folder, values, manifest)
+        check_same_run(folder, values, manifest)
     write_json(folder / "manifest.json", manifest)
     write_json(folder / "config.json", values)
     ((place, everyone),) = searches(folder, values, cohort)
     recipe = build_recipe(values)
-    bar = _progress(values, 0) if values["trainer"]["progress"] else None
+    bar = fit_progress(values, 0) if values["trainer"]["progress"] else None
     with bar or nullcontext():
         raw = load_tables(cohort, recipe.make_modalities())
         fit_final_model(

@@ -156,6 +156,9 @@ def _take(study: "Study", folder: Path, search: Search, seed: int) -> tuple[int,
         begun = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         for trial in begun:
             if trial.state == TrialState.RUNNING and (lock := _claimed(trials / f"{trial.number}.lock")):
+                if study.get_trials(deepcopy=False)[trial.number].state != TrialState.RUNNING:
+                    lock.close()  # whoever had it came to the end of it in the meantime
+                    continue
                 if trial.params.keys() == search.space.keys():
                     return trial.number, trial.params, lock
                 lock.close()

@@ -1,0 +1,60 @@
+"""The table of quality: the best plain model in the mean over seeds; the worst seed is held against its own best."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fusion.report.ablation import VariantScore
+from fusion.report.run_folder import Estimate
+
+
+def write_scores(folder: Path, **c_index: float) -> Path:
+    folder.mkdir()
+    figures = {name: {"c_index": {"value": value}} for name, value in c_index.items()}
+    task = {"model": figures, "landmark": {"42": {**figures, "compare": {}}, "84": {**figures, "compare": {}}}}
+    (folder / "metrics.json").write_text(json.dumps({"task": {"os": task}}))
+    return folder
+
+
+def test_differences_by_hand(quality_table: ModuleType, tmp_path: Path) -> None:
+    folders = [
+        write_scores(tmp_path / "0", fusion=0.70, cox_all=0.72, forest=0.60, fusion_at_baseline=0.9),
+        write_scores(tmp_path / "1", fusion=0.80, cox_all=0.74, forest=0.79),
+    ]
+    rows = quality_table.row_of("strong, 240", folders)
+    assert [row["at"] for row in rows] == ["baseline", "day 42", "day 84"]
+    assert rows[0]["fusion"] == "0.750"
+    assert rows[0]["best plain model in the mean"] == "0.730 cox_all"
+    assert rows[0]["difference (SE over seeds)"] == "+0.020 (0.040)"
+    assert rows[0]["worst seed, against its best"] == "-0.020"
+
+
+def test_every_option_of_the_models_table_has_a_folder_of_its_own(models_table: ModuleType) -> None:
+    names = [f"{group}: {name}" for group, options in models_table.OPTIONS.items() for name in options]
+    folders = ["".join(c if c.isalnum() else "_" for c in name) for name in names]
+    assert len(set(folders)) == len(names)
+
+
+def test_rows_of_the_models_table(models_table: ModuleType) -> None:
+    value = Estimate(value=0.7, low=0.6, high=0.8)
+    scores = [
+        VariantScore(
+            variant="fusion: gated", task="os", score="C-index", day=day, patients=9, value=value, difference=value
+        )
+        for day in (0.0, 42.0)
+    ]
+    (row,) = models_table.rows_of(scores, {"fusion: gated": 12.0})
+    assert row["option"] == "fusion: gated"
+    assert row["seconds"] == "12"
+    assert {"C-index, baseline", "C-index, week 6", "difference, baseline"} <= row.keys()
+    assert models_table.markdown([row]).count("\n") == 2
+
+
+def test_without_runs_it_says_so(
+    quality_table: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quality_table, "ROOT", tmp_path)
+    quality_table.main([])
+    assert "run=true" in capsys.readouterr().out
