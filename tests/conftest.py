@@ -5,6 +5,11 @@ import os
 os.environ["WANDB_MODE"] = "disabled"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, on small tensors
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("fusion", "typecheck.checked")
+
+# On a busy machine an example takes as long as it takes.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")

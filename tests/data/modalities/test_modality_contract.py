@@ -214,7 +214,7 @@ def test_placement_follows_the_samples(make: Callable[[], Modality], cohort: Coh
         )
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("clinical", "variants")])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("clinical", "variants", "variants_pathways")])
 def test_a_listed_sample_without_data_is_named(name: str, cohort: Cohort) -> None:
     modality = MAKERS[name]()
     table, ids = modality.load(cohort), modality.sample_ids(cohort)

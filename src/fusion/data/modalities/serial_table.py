@@ -20,6 +20,9 @@ from fusion.data.tables import find_table
 
 Floats = NDArray[np.float64]
 
+#: No analyte bends below this: a value divided by it stays finite.
+SMALLEST_BEND = 1e-12
+
 #: An analyte whose training values are skewed beyond this is read on a logarithmic scale.
 SKEWED = 1.0
 
@@ -269,5 +272,5 @@ def _choose_scale(values: Floats, limit: Floats) -> tuple[Literal["plain", "asin
     spread = np.sqrt(np.square(centred).mean())
     skewness = np.power(centred / spread, 3).mean() if spread > 0 else 0.0
     if values.min() >= 0 and skewness > SKEWED:
-        return "asinh", float(np.quantile(values[values > 0], 0.1))
+        return "asinh", max(float(np.quantile(values[values > 0], 0.1)), SMALLEST_BEND)
     return "plain", 1.0
