@@ -129,8 +129,7 @@ def rows_of(scores: Sequence[VariantScore], seconds: Mapping[str, float]) -> lis
         row[f"C-index, {at}"] = digits(score.value.value)
         away = score.difference
         row[f"difference, {at}"] = f"{signed(away.value)} [{bounds(away)}]" if away else ""
-        row["seconds"] = f"{seconds[score.variant]:.0f}"
-    return list(table.values())
+    return [{**row, "seconds": f"{seconds[option]:.0f}"} for option, row in table.items()]
 
 
 def main(words: Sequence[str]) -> None:
