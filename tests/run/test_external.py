@@ -13,7 +13,7 @@ from tiny import write_tiny_cohort
 
 RESAMPLES = "resamples=10"
 SHORT = [*FAST, "modality=[clinical,plasma]", "task=[os,response]", "baselines=none"]
-SHORT += ["members=1", "final_model=false", "evaluation.report=false"]
+SHORT += ["members=1", "final_model=false", "evaluation.report=false", "anchor=linear"]
 
 
 @pytest.fixture(scope="module")
