@@ -40,7 +40,7 @@ def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(cohort_folder: Path) -> tuple[Path, str]:
     """A finished run, and what was printed."""
     folder = cohort_folder.parent / "run"
-    words = [*on_cohort(cohort_folder), *FAST, "anchor=linear", "experiment=demo_fast", "split.repeats=2"]
+    words = [*on_cohort(cohort_folder), *FAST, "experiment=demo_fast", "split.repeats=2"]
     words.append(f"hydra.run.dir={folder}")
     done = script("train", *words, "trainer.lightning.max_epochs=8")
     assert done.returncode == 0, done.stderr
