@@ -159,13 +159,14 @@ def select_patients(batch: PatientBatch, chosen: Int[Tensor, " P"]) -> PatientBa
         day=batch.day[chosen],
         visit_mask=batch.visit_mask[chosen],
         samples={name: _select_samples(samples, place, num_visits) for name, samples in batch.samples.items()},
-        targets={task: _select_target(target, chosen) for task, target in batch.targets.items()},
+        targets={task: select_target(target, chosen) for task, target in batch.targets.items()},
         summary=None if batch.summary is None else batch.summary[chosen],
         offset={task: offset[chosen] for task, offset in batch.offset.items()},
     )
 
 
-def _select_target(target: Outcome | Response, chosen: Int[Tensor, " P"]) -> Outcome | Response:
+def select_target(target: Outcome | Response, chosen: Int[Tensor, " P"]) -> Outcome | Response:
+    """What some patients are to predict, in the order of `chosen`."""
     values: dict[str, Any] = {n: None if value is None else value[chosen] for n, value in vars(target).items()}
     return type(target)(**values)
 

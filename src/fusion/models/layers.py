@@ -49,41 +49,6 @@ class ResidualMLP(nn.Module):
         return x + self.outer(self.dropout(functional.selu(self.inner(x))))
 
 
-class AttentionPool(nn.Module):
-    """What one query per visit reads from the tokens that are there, by multi-head attention; starts at zero.
-
-    The query attends to one token more than there are, which says nothing: a visit without any token stays finite.
-    """
-
-    def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
-        self.num_heads = num_heads
-        self.dropout = nn.Dropout(dropout)
-        self.norm_query = nn.LayerNorm(dim, eps=1e-2)  # a visit with next to nothing is not blown up to unit size
-        self.norm_token = nn.LayerNorm(dim, eps=1e-2)
-        self.query = nn.Linear(dim, dim)
-        self.key_value = nn.Linear(dim, 2 * dim)
-        self.out = nn.Linear(dim, dim)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(
-        self, query_ND: Float[Tensor, "N D"], token_NMD: Float[Tensor, "N M D"], mask_NM: Bool[Tensor, "N M"]
-    ) -> Float[Tensor, "N D"]:
-        num, tokens, dim = token_NMD.shape
-        width = dim // self.num_heads
-        query_NHW = self.query(self.norm_query(query_ND)).view(num, self.num_heads, width)
-        key, value = self.key_value(self.norm_token(token_NMD)).view(num, tokens, 2, self.num_heads, width).unbind(2)
-        score_NMH = torch.einsum("nhw,nmhw->nmh", query_NHW, key) / width**0.5
-        score_NMH = score_NMH.masked_fill(~mask_NM[..., None], -torch.inf)
-        silent_N1H = score_NMH.new_zeros(num, 1, self.num_heads)
-        weight_NMH = torch.cat([score_NMH, silent_N1H], dim=1).softmax(dim=1)[:, :-1]
-        read_NHW = torch.einsum("nmh,nmhw->nhw", self.dropout(weight_NMH), value)
-        return self.out(read_NHW.reshape(num, dim))
-
-
 def group_present(mask: Bool[Tensor, "V M"], group: Int[Tensor, " M"], count: int) -> Bool[Tensor, "V A"]:
     """True where at least one column of a group is there.
 
@@ -125,8 +90,7 @@ class GroupLinear(nn.Module):
 class CrossAttention(nn.Module):
     """What each query reads from the tokens that it may see, by multi-head attention; starts at zero.
 
-    `AttentionPool` for several queries per visit. Each query may also attend to nothing, so that one without any token
-    to see stays finite.
+    Each query attends to one token more than it sees, which says nothing: one without any token to see stays finite.
     """
 
     def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
@@ -135,7 +99,7 @@ class CrossAttention(nn.Module):
             raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
         self.num_heads = num_heads
         self.dropout = nn.Dropout(dropout)
-        self.norm_query = nn.LayerNorm(dim, eps=1e-2)
+        self.norm_query = nn.LayerNorm(dim, eps=1e-2)  # a visit with next to nothing is not blown up to unit size
         self.norm_token = nn.LayerNorm(dim, eps=1e-2)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
@@ -156,3 +120,12 @@ class CrossAttention(nn.Module):
         weight_NLMH = torch.cat([score_NLMH, silent_NL1H], dim=2).softmax(dim=2)[:, :, :-1]
         read_NLHW = torch.einsum("nlmh,nmhw->nlhw", self.dropout(weight_NLMH), value_NMHW)
         return self.out(read_NLHW.flatten(2))
+
+
+class AttentionPool(CrossAttention):
+    """What one query per visit reads from the tokens that are there."""
+
+    def forward(
+        self, query_ND: Float[Tensor, "N D"], token_NMD: Float[Tensor, "N M D"], mask_NM: Bool[Tensor, "N M"]
+    ) -> Float[Tensor, "N D"]:
+        return super().forward(query_ND[:, None], token_NMD, mask_NM[:, None])[:, 0]

@@ -4,28 +4,23 @@ Dimension key: B patients, T visits, O outputs of a head.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fusion.data.dataset import select_target
 from fusion.models.mixup import Mix, both_real
 from fusion.training.asked import TotalLoss, ask_only
-from fusion.types import Outcome, PatientBatch, Response
+from fusion.types import PatientBatch
 
 
 def partners_of(batch: PatientBatch, mix: Mix) -> PatientBatch:
     """What the loss is to see of the partners: days and targets, at the visits that were mixed; no ids, no samples."""
-    targets = {task: _chosen(target, mix.partner) for task, target in batch.targets.items()}
+    targets = {task: select_target(target, mix.partner) for task, target in batch.targets.items()}
     visit_mask, day = batch.visit_mask[mix.partner], batch.day[mix.partner]
     partners = PatientBatch(patient_ids=(), day=day, visit_mask=visit_mask, samples={}, targets=targets)
     return ask_only(partners, both_real(batch.visit_mask, mix))
-
-
-def _chosen(target: Outcome | Response, chosen: Tensor) -> Outcome | Response:
-    values: dict[str, Any] = {name: None if value is None else value[chosen] for name, value in vars(target).items()}
-    return type(target)(**values)
 
 
 def mixed_loss(
