@@ -17,6 +17,7 @@ FAST = (
     "split.folds=2",
     "split.repeats=1",
     "members=2",
+    "workers=1",
     "baselines=core",
     "anchor=none",
     "trainer=quiet",

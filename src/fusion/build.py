@@ -79,6 +79,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         num_members=config["members"],
         batch_size=config["trainer"]["batch_size"],
         patience=config["trainer"]["patience"],
+        checkpoint_seconds=config["trainer"].get("checkpoint_seconds", 10),  # runs made before it could be chosen
         seed=config["seed"],
         times=tuple(float(time) for time in config["evaluation"]["times"]),
         auxiliary=float(model.get("auxiliary", 0.0)),

@@ -36,8 +36,10 @@ def leaking_recipe(study: Study, **targets: str) -> Study:
     """The study with other classes in its config, by the name of the node."""
     values = config_of(study.folder)
     for name, target in targets.items():
-        node = values["model"]["temporal"] if name == "temporal" else values["modalities"][name]
-        node["_target_"] = f"leaks.{target}"
+        if name == "temporal":
+            values["model"]["temporal"] = {"_target_": f"leaks.{target}", "_partial_": True}
+        else:
+            values["modalities"][name]["_target_"] = f"leaks.{target}"
     recipe = build_recipe(values)
     return replace(study, recipe=recipe, recipe_of=lambda _: recipe)
 

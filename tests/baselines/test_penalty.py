@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fusion.baselines.newton import fit_ridge_cox
-from fusion.baselines.penalty import inner_folds, rotate, tune_variances
+from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
 from fusion.baselines.ridge import CrossValidatedCox
 
 
@@ -45,14 +45,17 @@ def test_folds_spread_events_evenly():
 def test_a_block_apart_is_shrunk_less_than_the_noise_beside_it():
     features, duration, event = simulated(150, 61)
     blocks = ["clinical", *["expression"] * 60]
-    variance = tune_variances(features, blocks, CrossValidatedCox(duration, event), apart="clinical")
-    assert variance[0] >= 0.4
-    assert variance[1:].sum() <= 0.12
+    shares = tune_shares(features, blocks, CrossValidatedCox(duration, event), apart="clinical")
+    assert shares["clinical"] >= 0.4
+    assert shares["expression"] <= 0.12
+    variance = variances(blocks, shares)
+    assert variance[0] == shares["clinical"]
+    assert np.isclose(variance[1:].sum(), shares["expression"])
 
 
 def test_noise_beside_no_signal_is_shrunk_away():
     features, duration, event = simulated(150, 40)
     score = CrossValidatedCox(duration, event)
     blocks = [*["clinical"] * 9, *["expression"] * 30]
-    assert tune_variances(features[:, 1:], blocks, score).sum() < 0.1
-    assert tune_variances(features[:, 1:], blocks, score, apart="clinical").sum() < 0.3
+    assert sum(tune_shares(features[:, 1:], blocks, score).values()) < 0.1
+    assert sum(tune_shares(features[:, 1:], blocks, score, apart="clinical").values()) < 0.3

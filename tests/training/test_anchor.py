@@ -15,7 +15,7 @@ from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.plasma import Plasma
 from fusion.data.read import read_cohort
 from fusion.data.visit_table import build_visit_table
-from fusion.training.anchor import AnchorModel, Anchors, linear_rules
+from fusion.training.anchor import AnchorModel, Anchors, left_out, linear_rules
 from fusion.types import PatientBatch, VisitTable
 
 
@@ -29,27 +29,26 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatientBatch, Visi
     return pack_cohort(cohort, assays, cohort.patient_ids, ("os", "response"), summary=True), table
 
 
-def fitted(models: list[Baseline], packed: tuple[PatientBatch, VisitTable], task: str, folds: int = 2) -> Anchors:
+def fitted(
+    models: list[Baseline], packed: tuple[PatientBatch, VisitTable], task: str, folds: int = 2
+) -> tuple[Anchors, list[Anchors]]:
     batch, table = packed
     anchors = Anchors(
-        [AnchorModel(model=model, first=0.5, later=0.5) for model in models],
-        num_folds=folds,
-        num_columns=table.features.shape[1],
+        [AnchorModel(model=model, first=0.5, later=0.5) for model in models], num_columns=table.features.shape[1]
     )
     inner = {patient: index % folds for index, patient in enumerate(batch.patient_ids)}
-    anchors.fit(table, task, torch.tensor([inner[str(patient)] for patient in table.patient_ids]))
-    return anchors
+    row_fold = torch.tensor([inner[str(patient)] for patient in table.patient_ids])
+    return anchors, anchors.fit(table, task, row_fold, folds)
 
 
 @pytest.mark.parametrize("model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21])])
 def test_an_anchor_ranks_as_its_plain_model_does(model, packed):
     batch, table = packed
-    anchors = fitted([model], packed, "os")
-    kept = np.array([batch.patient_ids.index(str(p)) % 2 == 1 for p in table.patient_ids])
+    anchors, _ = fitted([model], packed, "os")
     estimate = type(model)(**({"landmarks": [21]} if isinstance(model, LandmarkCox) else {}))
-    said = estimate.fit(table.rows(kept), "os").predict(table, np.array([100.0]))
+    said = estimate.fit(table, "os").predict(table, np.array([100.0]))
     assert isinstance(said, SurvivalEstimate)
-    mine = anchors(batch.summary, batch.day)[0, 0][batch.visit_mask].double().numpy()
+    mine = anchors(batch.summary, batch.day)[0][batch.visit_mask].double().numpy()
     baseline = table.visit == 0  # later, a landmark model looks ahead from the visit, an anchor from the landmark
     np.testing.assert_allclose(
         mine[baseline] - mine[baseline].mean(), said.risk[baseline] - said.risk[baseline].mean(), atol=1e-4
@@ -58,53 +57,65 @@ def test_an_anchor_ranks_as_its_plain_model_does(model, packed):
 
 def test_log_odds_of_response_are_those_of_the_plain_model(packed):
     batch, table = packed
-    anchors = fitted([LandmarkLogistic(landmarks=[21], min_patients=3)], packed, "response")
-    kept = np.array([batch.patient_ids.index(str(p)) % 2 == 1 for p in table.patient_ids])
-    plain = LandmarkLogistic(landmarks=[21], min_patients=3).fit(table.rows(kept), "response")
+    anchors, _ = fitted([LandmarkLogistic(landmarks=[21], min_patients=3)], packed, "response")
+    plain = LandmarkLogistic(landmarks=[21], min_patients=3).fit(table, "response")
     expected = plain.predict(table, np.zeros(1)).probability[:, 1]
-    mine = anchors(batch.summary, batch.day)[0, 0][batch.visit_mask]
+    mine = anchors(batch.summary, batch.day)[0][batch.visit_mask]
     np.testing.assert_allclose(torch.sigmoid(mine).numpy(), expected, atol=1e-4)
 
 
-def test_what_an_inner_fold_went_through_does_not_reach_its_own_anchor(packed):
+@pytest.mark.parametrize("model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21])])
+def test_a_twin_is_the_plain_model_fitted_without_its_fold(model, packed):
+    """With the penalties of the whole, its coefficients are those of a fit that never sees the fold."""
     batch, table = packed
-    anchors = fitted([CoxAll()], packed, "os")
+    _, twins = fitted([model], packed, "os")
+    kept = np.array([batch.patient_ids.index(str(p)) % 2 == 1 for p in table.patient_ids])
+    said = model.settled().fit(table.rows(kept), "os").predict(table, np.array([100.0]))
+    assert isinstance(said, SurvivalEstimate)
+    mine = twins[0](batch.summary, batch.day)[0][batch.visit_mask].double().numpy()
+    first = table.visit == 0
+    np.testing.assert_allclose(mine[first] - mine[first].mean(), said.risk[first] - said.risk[first].mean(), atol=1e-4)
+
+
+def test_what_an_inner_fold_went_through_does_not_reach_its_own_anchor(packed, monkeypatch: pytest.MonkeyPatch):
+    """But for the penalty, which is held here."""
+    monkeypatch.setattr("fusion.baselines.ridge.tune_shares", lambda *_, **__: {"clinical": 0.4, "plasma": 0.4})
+    batch, table = packed
+    _, anchors = fitted([CoxAll()], packed, "os")
     outcome = table.outcomes["os"]
     left_out = np.array([batch.patient_ids.index(str(p)) % 2 == 0 for p in table.patient_ids])
     outcome.duration[left_out] = outcome.duration[left_out][::-1] * 3 + 1
     try:
-        other = fitted([CoxAll()], packed, "os")
+        _, other = fitted([CoxAll()], packed, "os")
     finally:
         outcome.duration[left_out] = ((outcome.duration[left_out] - 1) / 3)[::-1]
-    assert torch.equal(anchors.weight[0], other.weight[0])
-    assert not torch.equal(anchors.weight[1], other.weight[1])
+    assert torch.equal(anchors[0].weight, other[0].weight)
+    assert not torch.equal(anchors[1].weight, other[1].weight)
 
 
 def test_each_patient_is_answered_by_the_models_that_left_it_out(packed):
     batch, _ = packed
-    anchors = fitted([CoxAll(), ElasticNet()], packed, "os")
-    outputs = anchors(batch.summary, batch.day)
-    inner = torch.arange(batch.num_patients) % 2
-    answers = anchors.left_out(outputs, inner)
-    assert torch.equal(answers[:, 0], outputs[0, :, 0])
-    assert torch.equal(answers[:, 3], outputs[1, :, 3])
+    _, twins = fitted([CoxAll(), ElasticNet()], packed, "os")
+    answers = left_out(twins, batch.summary, batch.day, torch.arange(batch.num_patients) % 2)
+    assert torch.allclose(answers[:, 0], twins[0](batch.summary, batch.day)[:, 0])
+    assert torch.allclose(answers[:, 3], twins[1](batch.summary, batch.day)[:, 3])
 
 
 def test_later_visits_change_nothing_that_was_said_before(packed):
     batch, _ = packed
-    anchors = fitted([CoxAll(), LandmarkCox(landmarks=[21])], packed, "os")
+    anchors, _ = fitted([CoxAll(), LandmarkCox(landmarks=[21])], packed, "os")
     changed = batch.summary.clone()
     changed[:, 2:] = 7.0
     before, after = anchors(batch.summary, batch.day), anchors(changed, batch.day)
     assert torch.equal(before[..., :2], after[..., :2])
-    assert not torch.equal(before[:, 1, :, 2:], after[:, 1, :, 2:])
+    assert not torch.equal(before[1, :, 2:], after[1, :, 2:])
 
 
 def test_a_fresh_object_takes_the_fit_over(packed):
     batch, table = packed
     models = [CoxAll(), LandmarkCox(landmarks=[21])]
-    anchors = fitted(models, packed, "os")
-    fresh = Anchors(anchors.models, num_folds=2, num_columns=table.features.shape[1])
+    anchors, _ = fitted(models, packed, "os")
+    fresh = Anchors(anchors.models, num_columns=table.features.shape[1])
     fresh.load_state_dict(anchors.state_dict())
     assert torch.equal(fresh(batch.summary, batch.day), anchors(batch.summary, batch.day))
 
@@ -117,11 +128,11 @@ def test_what_is_not_linear_in_its_table_is_refused(model, packed):
 
 def test_missing_everything_is_answered_by_the_gaps_alone(packed):
     batch, _ = packed
-    anchors = fitted([CoxAll(), LandmarkCox(landmarks=[21])], packed, "os")
+    anchors, _ = fitted([CoxAll(), LandmarkCox(landmarks=[21])], packed, "os")
     nothing = torch.full_like(batch.summary, torch.nan)
     assert torch.isfinite(anchors(nothing, batch.day)).all()
 
 
 def test_folder_is_not_needed(tmp_path: Path):
     """An anchor of no plain model and no column is an empty answer, not an error."""
-    assert Anchors([], num_folds=2, num_columns=0).prior.shape == (2, 0)
+    assert Anchors([], num_columns=0).prior.shape == (2, 0)

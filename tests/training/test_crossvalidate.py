@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from composed import FAST, called, on_cohort
+from filelock import FileLock
 from folds import first_split, fit, predicted, recipe_for
 from tiny import write_tiny_cohort
 
@@ -16,9 +17,10 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import fit_assays, load_assays, load_tables, pack_cohort
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
-from fusion.training.crossvalidate import cross_validate
-from fusion.training.ensemble import Ensemble, training_parts
+from fusion.training.crossvalidate import fit_jobs, fold_jobs, read_predictions
+from fusion.training.ensemble import Ensemble
 from fusion.training.fold import Recipe
+from fusion.training.inner_folds import training_parts
 from fusion.types import PatientBatch
 
 ALL = "modality=[clinical,variants,expression,methylation,histology,plasma,labs]"
@@ -218,14 +220,26 @@ def test_clinical_covariates_alone(tmp_path: Path):
 
 def test_finished_folds_are_kept(tiny_cohort: Cohort, tmp_path: Path):
     recipe = recipe_for(tiny_cohort)
-    splits = StratifiedKFold(folds=2, repeats=1)(tiny_cohort)
+    jobs = fold_jobs(tmp_path, StratifiedKFold(folds=2, repeats=1)(tiny_cohort))
     tables = load_tables(tiny_cohort, recipe.make_modalities())
-    first = cross_validate(tiny_cohort, tables, splits, tmp_path, recipe)
+    fit_jobs(tiny_cohort, tables, jobs, recipe)
+    first = read_predictions(jobs)
     assert first.baselines.empty
     stamp = (tmp_path / "fold_0_0" / "model.safetensors").stat().st_mtime_ns
-    again = cross_validate(tiny_cohort, tables, splits, tmp_path, recipe)
+    fit_jobs(tiny_cohort, tables, jobs, recipe)
     assert (tmp_path / "fold_0_0" / "model.safetensors").stat().st_mtime_ns == stamp
-    pd.testing.assert_frame_equal(first.predictions, again.predictions)
+    pd.testing.assert_frame_equal(first.predictions, read_predictions(jobs).predictions)
+
+
+def test_a_fold_that_another_process_is_at_is_left_to_it(tiny_cohort: Cohort, tmp_path: Path):
+    recipe = recipe_for(tiny_cohort)
+    first, second = fold_jobs(tmp_path, StratifiedKFold(folds=2, repeats=1)(tiny_cohort))
+    tables = load_tables(tiny_cohort, recipe.make_modalities())
+    with FileLock(tmp_path / ".fold_0_0.lock"):
+        fit_jobs(tiny_cohort, tables, [first, second], recipe, stay=False)
+        assert (first.done, second.done) == (False, True)
+    fit_jobs(tiny_cohort, tables, [first, second], recipe)  # what a process that was killed has left
+    assert first.done
 
 
 def test_a_cohort_read_twice_is_the_same(tiny_folder: Path, tiny_cohort: Cohort):

@@ -6,7 +6,7 @@ from folds import recipe_for
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import fit_assays, load_assays, pack_cohort
-from fusion.training.ensemble import held_out_outputs
+from fusion.training.inner_folds import held_out_outputs
 from fusion.training.module import EnsembleModule
 from fusion.types import PatientBatch
 

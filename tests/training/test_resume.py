@@ -45,17 +45,22 @@ def assert_same_fold(one: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(epochs, others, check_like=True)
 
 
-@pytest.mark.parametrize("batch_size", ["null", "5"])
-@pytest.mark.parametrize("epoch", [1, 4, 6, 9])
-def test_resumed_fold_equals_straight_fold(epoch: int, batch_size: str, tiny_cohort: Cohort, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("epoch", "batch_size", "seconds"), [(1, 5, 0), (4, "null", 0), (6, "null", 1000), (6, 5, 0), (9, 5, 1000)]
+)
+def test_resumed_fold_equals_straight_fold(
+    epoch: int, batch_size: int | str, seconds: int, tiny_cohort: Cohort, tmp_path: Path
+):
     words = ["trainer.lightning.max_epochs=12", "trainer.lightning.check_val_every_n_epoch=2"]
+    words += [f"trainer.checkpoint_seconds={seconds}"]
     recipe = recipe_for(tiny_cohort, *words, f"trainer.batch_size={batch_size}")
     fit(tiny_cohort, tmp_path / "straight", recipe)
     with pytest.raises(RuntimeError, match="power cut"):
         fit(tiny_cohort, tmp_path / "resumed", recipe, callbacks=[Stop(epoch, RuntimeError("power cut"))])
     began = FirstEpoch()
     fit(tiny_cohort, tmp_path / "resumed", recipe, callbacks=[began])
-    assert began.epoch == epoch // 2 * 2, "from the last validated epoch, not from the start"
+    saved = 2 if seconds else epoch // 2 * 2  # after the first validation, or after each
+    assert began.epoch == saved, "from the last checkpoint, not from the start"
     assert_same_fold(tmp_path / "straight", tmp_path / "resumed")
 
 
@@ -74,6 +79,7 @@ def test_a_fold_that_had_stopped_early_is_not_trained_on(tiny_cohort: Cohort, tm
 
 def test_the_best_epoch_is_remembered_in_a_folder_that_was_moved(tiny_cohort: Cohort, tmp_path: Path):
     words = ["trainer.lightning.max_epochs=12", "trainer.lightning.check_val_every_n_epoch=1", "optimizer.lr=0.3"]
+    words += ["trainer.checkpoint_seconds=0"]
     recipe = recipe_for(tiny_cohort, *words, "trainer.patience=20")
     fit(tiny_cohort, tmp_path / "straight", recipe)
     with pytest.raises(RuntimeError):

@@ -15,8 +15,8 @@ from fusion.audit.ranks import baseline_rows, rank_of
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import Assay, pack_cohort
 from fusion.data.splits import Split
-from fusion.training.ensemble import held_out_outputs
 from fusion.training.fold import FittedFold, Recipe, load_fold
+from fusion.training.inner_folds import held_out_outputs
 
 #: Single precision, and sums over patients in another order, allow so much between two values of one loss.
 LOSS_TOLERANCE = 1e-3

@@ -22,7 +22,7 @@ from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import Split, StratifiedKFold
 from fusion.data.targets import survival_tasks
 from fusion.training.baselines import FitBaselines
-from fusion.training.crossvalidate import cross_validate
+from fusion.training.crossvalidate import fit_jobs, fold_jobs, read_predictions
 from fusion.training.fold import Recipe, fit_fold
 
 #: A leak shows from the first steps on.
@@ -180,7 +180,9 @@ def _reads(modality: Modality, cohort: Cohort) -> bool:
 def _cross_validated(recipe: Recipe, cohort: Cohort, splits: Sequence[Split]) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         tables = load_tables(cohort, recipe.make_modalities())
-        return cross_validate(cohort, tables, splits, Path(scratch), recipe).predictions
+        jobs = fold_jobs(Path(scratch), splits)
+        fit_jobs(cohort, tables, jobs, recipe)
+        return read_predictions(jobs).predictions
 
 
 def _nothing_found(rule: str, attempt: Callable[[int], pd.DataFrame], attempts: int, what: str) -> Finding:

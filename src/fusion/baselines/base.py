@@ -3,6 +3,7 @@
 N rows of a `VisitTable`, Q prediction times.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TypeVar
@@ -55,6 +56,10 @@ class Baseline(ABC):
     @abstractmethod
     def fit(self: Fitted, train: VisitTable, task: str) -> Fitted:
         """Learn from the training part, tuning included."""
+
+    def settled(self: Fitted) -> Fitted:
+        """A twin to be fitted to other rows with what this one tuned; unless a model says otherwise, it tunes anew."""
+        return copy.copy(self)
 
     @abstractmethod
     def predict(self, table: VisitTable, times: Floats) -> BaselinePrediction:

@@ -19,10 +19,11 @@ class ElasticNetCox(HazardModel):
 
     Args:
         l1_ratio: Share of the absolute penalty; the rest is ridge.
+        place: Step of the path that is taken, in place of tuning.
     """
 
-    def __init__(self, *, l1_ratio: float) -> None:
-        self.l1_ratio = l1_ratio
+    def __init__(self, *, l1_ratio: float, place: int | None = None) -> None:
+        self.l1_ratio, self.place = l1_ratio, place
 
     def fit(self, features: Floats, modality: Sequence[str], duration: Floats, event: Bools) -> "ElasticNetCox":
         """Learn imputation, scaling, penalty, coefficients and baseline."""
@@ -32,10 +33,14 @@ class ElasticNetCox(HazardModel):
         def path(keep: Bools) -> Floats:
             return design @ elastic_net_path(design[keep], duration[keep], event[keep], self.l1_ratio)
 
-        best = int(held_out_likelihood(duration, event, path).argmax())
-        self.coefficients: Floats = elastic_net_path(design, duration, event, self.l1_ratio)[:, best]
+        if self.place is None:
+            self.place = int(held_out_likelihood(duration, event, path).argmax())
+        self.coefficients: Floats = elastic_net_path(design, duration, event, self.l1_ratio)[:, self.place]
         self.baseline = breslow(design @ self.coefficients, duration, event)
         return self
+
+    def settled(self) -> "ElasticNetCox":
+        return ElasticNetCox(l1_ratio=self.l1_ratio, place=self.place)
 
     def log_hazard(self, features: Floats) -> Floats:
         """Linear predictor, "N"; zero is the average patient of the training part."""

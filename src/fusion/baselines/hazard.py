@@ -3,6 +3,7 @@
 N patients, P columns of the table, K steps of a path from the empty model to a large one, Q prediction times.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -33,6 +34,10 @@ class HazardModel(ABC):
     def fit(self: Model, features: Floats, modality: Sequence[str], duration: Floats, event: Bools) -> Model:
         """Learn everything, tuning included, from one row per training patient, "N P"."""
 
+    def settled(self: Model) -> Model:
+        """A model to be fitted to other rows with what this one tuned; unless it says otherwise, it tunes anew."""
+        return copy.copy(self)
+
     @abstractmethod
     def log_hazard(self, features: Floats) -> Floats:
         """Log hazard of each row, "N"."""
@@ -45,6 +50,8 @@ class HazardModel(ABC):
 
 class FirstVisitHazard(Baseline):
     """A proportional hazards model on some columns of the first visit, all by default."""
+
+    _make_settled: Callable[[], HazardModel] | None = None
 
     @abstractmethod
     def _model(self) -> HazardModel:
@@ -62,13 +69,18 @@ class FirstVisitHazard(Baseline):
         outcome = train.outcomes[task]
         rows = (train.visit == 0) & outcome.at_risk
         columns = self._columns(train)
-        self.model = self._model().fit(
+        self.model = (self._make_settled or self._model)().fit(
             train.features[rows][:, columns],
             [train.modality[column] for column in columns],
             outcome.duration[rows],
             outcome.event[rows],
         )
         return self
+
+    def settled(self: Fitted) -> Fitted:
+        twin = copy.copy(self)
+        twin._make_settled = self.model.settled
+        return twin
 
     def predict(self, table: VisitTable, times: Floats) -> SurvivalEstimate:
         """Log hazard of the first visit at every visit, and the curve given that the visit was reached."""

@@ -3,7 +3,8 @@
 N rows, P columns, Q prediction times.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -56,6 +57,7 @@ class LandmarkCox(Baseline):
     """
 
     name = "landmark_cox"
+    _settled: Mapping[float, RidgeCox] | None = None
 
     def __init__(self, landmarks: Sequence[float] = LANDMARKS, min_events: int = 10, horizon: float = 365.0) -> None:
         self.days = sorted({0.0, *landmarks})
@@ -80,11 +82,21 @@ class LandmarkCox(Baseline):
         for day in self.days:
             rows = last_rows(train, elapsed, day)
             rows = rows[outcome.at_risk[rows] & (end[rows] > day)]
-            if day > 0 and outcome.event[rows].sum() < self.min_events:
+            if day > 0 and (outcome.event[rows].sum() < self.min_events or not self._has(day)):
                 continue
-            model = RidgeCox().fit(features[rows], modality, end[rows] - day, outcome.event[rows])
+            fresh = RidgeCox() if self._settled is None else self._settled[day].settled()
+            model = fresh.fit(features[rows], modality, end[rows] - day, outcome.event[rows])
             self.models.append(Landmark(day=day, model=model))
         return self
+
+    def settled(self: Fitted) -> Fitted:
+        """A twin with the penalties, and no landmark more than those, of this one."""
+        twin = copy.copy(self)
+        twin._settled = {mark.day: mark.model for mark in self.models}
+        return twin
+
+    def _has(self, day: float) -> bool:
+        return self._settled is None or day in self._settled
 
     def predict(self, table: VisitTable, times: Floats) -> SurvivalEstimate:
         """Curve from the latest landmark before each visit, given that the visit was reached."""

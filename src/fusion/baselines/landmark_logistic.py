@@ -3,7 +3,8 @@
 N rows, P columns.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class LandmarkLogistic(Baseline):
     """
 
     name = "landmark_logistic"
+    _settled: Mapping[float, RidgeLogistic] | None = None
 
     def __init__(self, landmarks: Sequence[float] = LANDMARKS, min_patients: int = 10) -> None:
         self.days = sorted({0.0, *landmarks})
@@ -43,11 +45,22 @@ class LandmarkLogistic(Baseline):
             rows = last_rows(train, elapsed, day)
             rows = rows[response.known[rows]]
             label = response.label[rows]
-            if day > 0 and min(np.sum(label == 0), np.sum(label == 1)) < self.min_patients:
+            few = min(np.sum(label == 0), np.sum(label == 1)) < self.min_patients
+            if day > 0 and (few or not self._has(day)):
                 continue
-            model = RidgeLogistic(apart="clinical").fit(train.features[rows], train.modality, label)
+            fresh = RidgeLogistic(apart="clinical") if self._settled is None else self._settled[day].settled()
+            model = fresh.fit(train.features[rows], train.modality, label)
             self.models.append(Landmark(day=day, model=model))
         return self
+
+    def settled(self) -> "LandmarkLogistic":
+        """A twin with the penalties, and no landmark more than those, of this one."""
+        twin = copy.copy(self)
+        twin._settled = {mark.day: mark.model for mark in self.models}
+        return twin
+
+    def _has(self, day: float) -> bool:
+        return self._settled is None or day in self._settled
 
     def predict(self, table: VisitTable, times: Floats) -> ResponseEstimate:
         """Probabilities from the latest landmark before each visit."""

@@ -3,7 +3,8 @@
 N patients, D columns of the design, R columns after rotation.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusion.baselines.base import Baseline, Floats, ResponseEstimate, all_columns, clinical_columns, first_row
 from fusion.baselines.design import Design
-from fusion.baselines.penalty import inner_folds, rotate, tune_variances
+from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
 from fusion.types import VisitTable
 
 #: Newton steps at most; a ridge needs about six.
@@ -63,20 +64,26 @@ class RidgeLogistic:
 
     Args:
         apart: Modality whose penalty is tuned apart from that of the others.
+        shares: Variance of the predictor by block of columns, in place of tuning.
     """
 
-    def __init__(self, *, apart: str | None = None) -> None:
-        self.apart = apart
+    def __init__(self, *, apart: str | None = None, shares: Mapping[str, float] | None = None) -> None:
+        self.apart, self.shares = apart, shares
 
     def fit(self, features: Floats, modality: Sequence[str], label: NDArray[np.int64]) -> "RidgeLogistic":
         """Learn imputation, scaling, penalties, coefficients and intercept from one row per training patient."""
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
-        variance = tune_variances(design, self.design.blocks, CrossValidatedLogistic(label), apart=self.apart)
-        rotated, back = rotate(design, variance)
+        if self.shares is None:
+            self.shares = tune_shares(design, self.design.blocks, CrossValidatedLogistic(label), apart=self.apart)
+        rotated, back = rotate(design, variances(self.design.blocks, self.shares))
         coefficients, self.intercept = fit_ridge_logistic(rotated, label, 1.0)
         self.coefficients: Floats = back @ coefficients
         return self
+
+    def settled(self) -> "RidgeLogistic":
+        """A fresh model with the penalties that this one found."""
+        return RidgeLogistic(shares=self.shares)
 
     def probability(self, features: Floats) -> Floats:
         """Probability of nonresponder and responder, "N 2"."""
@@ -89,6 +96,7 @@ class _FirstVisitLogistic(Baseline):
     """L2 logistic regression on some columns of the first visit."""
 
     apart: str | None = None
+    _make_settled: Callable[[], RidgeLogistic] | None = None
 
     def _columns(self, table: VisitTable) -> list[int]:
         raise NotImplementedError
@@ -102,10 +110,14 @@ class _FirstVisitLogistic(Baseline):
         response, columns = train.responses[task], self._columns(train)
         rows = (train.visit == 0) & response.known
         modality = [train.modality[column] for column in columns]
-        self.model = RidgeLogistic(apart=self.apart).fit(
-            train.features[rows][:, columns], modality, response.label[rows]
-        )
+        fresh = RidgeLogistic(apart=self.apart) if self._make_settled is None else self._make_settled()
+        self.model = fresh.fit(train.features[rows][:, columns], modality, response.label[rows])
         return self
+
+    def settled(self: Fitted) -> Fitted:
+        twin = copy.copy(self)
+        twin._make_settled = self.model.settled
+        return twin
 
     def predict(self, table: VisitTable, times: Floats) -> ResponseEstimate:
         """Probabilities from the first visit, at every visit."""

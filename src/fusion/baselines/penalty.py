@@ -3,7 +3,7 @@
 N patients, D columns of the design, M blocks, R columns after rotation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -43,10 +43,21 @@ def rotate(design: Floats, variance: Floats) -> tuple[Floats, Floats]:
     return vectors[:, keep] * roots, scale[:, None] * (scaled.T @ (vectors[:, keep] / roots))
 
 
-def tune_variances(
-    design: Floats, blocks: Sequence[str], score: Callable[[Floats, float], float], *, apart: str | None = None
-) -> Floats:
+def variances(blocks: Sequence[str], shares: Mapping[str, float]) -> Floats:
     """Prior variance of every column's coefficient, "D"; its inverse is the ridge penalty, zero leaves a column out.
+
+    Args:
+        blocks: Block of each column, "D".
+        shares: Variance of the predictor that each block gets, spread evenly over its columns; none for others.
+    """
+    names, block, size = np.unique(np.array(blocks, dtype=np.str_), return_inverse=True, return_counts=True)
+    return (np.array([shares.get(str(name), 0.0) for name in names]) / size)[block]
+
+
+def tune_shares(
+    design: Floats, blocks: Sequence[str], score: Callable[[Floats, float], float], *, apart: str | None = None
+) -> dict[str, float]:
+    """Variance of the predictor that each block of columns gets.
 
     The variance of the predictor is shared evenly by the blocks, so that a hundred regions of an assay weigh no more
     than ten clinical columns. How large it is, is chosen by the score; for the block `apart` on its own, as clinical
@@ -75,4 +86,4 @@ def tune_variances(
             scored = score(columns, 1.0)
             if scored > best:
                 chosen, best = shares, scored
-    return (chosen / size)[block]
+    return dict(zip(names.tolist(), chosen.tolist(), strict=True))

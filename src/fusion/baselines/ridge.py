@@ -3,7 +3,7 @@
 N patients, D columns of the design, R columns after rotation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fusion.baselines.design import Design
 from fusion.baselines.hazard import HazardModel
 from fusion.baselines.newton import Bools, Floats, PartialLikelihood, fit_ridge_cox, maximise
-from fusion.baselines.penalty import inner_folds, rotate, tune_variances
+from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
 from fusion.survival import breslow
 
 
@@ -37,21 +37,28 @@ class RidgeCox(HazardModel):
 
     Args:
         apart: Modality whose penalty is tuned apart from that of the others.
+        shares: Variance of the predictor by block of columns, in place of tuning.
     """
 
-    def __init__(self, *, apart: str | None = None) -> None:
-        self.apart = apart
+    def __init__(self, *, apart: str | None = None, shares: Mapping[str, float] | None = None) -> None:
+        self.apart, self.shares = apart, shares
 
     def fit(self, features: Floats, modality: Sequence[str], duration: Floats, event: Bools) -> "RidgeCox":
         """Learn imputation, scaling, penalties, coefficients and baseline from one row per training patient."""
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
-        score = CrossValidatedCox(duration, event)
-        self.variance = tune_variances(design, self.design.blocks, score, apart=self.apart)
+        if self.shares is None:
+            score = CrossValidatedCox(duration, event)
+            self.shares = tune_shares(design, self.design.blocks, score, apart=self.apart)
+        self.variance = variances(self.design.blocks, self.shares)
         columns, back = rotate(design, self.variance)
         self.coefficients: Floats = back @ fit_ridge_cox(columns, duration, event, 1.0)
         self.baseline = breslow(design @ self.coefficients, duration, event)
         return self
+
+    def settled(self) -> "RidgeCox":
+        """A fresh model with the penalties that this one found."""
+        return RidgeCox(shares=self.shares)
 
     def log_hazard(self, features: Floats) -> Floats:
         """Linear predictor, "N"; zero is the average patient of the training part."""

@@ -29,13 +29,17 @@ class RowDropout(nn.Module):
     def forward(self, samples: Samples) -> tuple[Float[Tensor, "R F"], Int[Tensor, " R"]]:
         """The rows that stay, in their order, and the sample of each."""
         rows_RF, segment_R = samples.rows, samples.sample_of_row
+        kept = self.kept(samples)
+        return (rows_RF, segment_R) if kept is None else (rows_RF[kept], segment_R[kept])
+
+    def kept(self, samples: Samples) -> Int[Tensor, " N"] | None:
+        """Places of the rows that stay; None for all."""
         if not (self.training and self.share):
-            return rows_RF, segment_R
-        keep_R = torch.rand(rows_RF.shape[0], device=rows_RF.device) >= self.share
-        first_R = torch.ones_like(keep_R)
-        first_R[1:] = segment_R[1:] != segment_R[:-1]
-        keep_R |= first_R
-        return rows_RF[keep_R], segment_R[keep_R]
+            return None
+        keep_R = torch.rand(samples.rows.shape[0], device=samples.rows.device) >= self.share
+        full_S = samples.offsets[1:] > samples.offsets[:-1]
+        keep_R[samples.offsets[:-1][full_S]] = True
+        return keep_R.nonzero().squeeze(1)
 
 
 @dataclass(frozen=True)

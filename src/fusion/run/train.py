@@ -6,7 +6,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fusion.build import build, build_baselines, build_recipe, build_search, build_splitter, fitting_config, plain
@@ -20,14 +22,20 @@ from fusion.report import build_report
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of, print_scores, score_folder
+from fusion.run.helpers import helped
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
-from fusion.training.crossvalidate import TABLES, cross_validate, fit_final_model
+from fusion.training.crossvalidate import TABLES, Job, final_job, fit_jobs, fold_jobs, read_predictions
 from fusion.training.manifest import Stopwatch, git_state, hash_inputs, machine_facts, peak_memory_gb
 
 
 def train(config: DictConfig) -> int:
     """Cross-validate, score and report into the run folder."""
+    return train_with(config, num_workers(config))
+
+
+def train_with(config: DictConfig, workers: int) -> int:
+    """As `train`, with so many processes that fit folds."""
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
@@ -53,20 +61,17 @@ def train(config: DictConfig) -> int:
         f"{len(splits)} folds of {values['members']} models"
     )
     recipe, search = build_recipe(values), build_search(values)
+    workers = min(workers, len(splits) + bool(values["final_model"]))
     bar = fit_progress(values, len(splits)) if values["trainer"]["progress"] else None
-    with bar or nullcontext():
+    with bar or nullcontext(), helped("fold_worker", folder, workers - 1), watch.stage("fit"):
+        share_cores(workers)
+        raw = load_tables(cohort, recipe.make_modalities())
+        jobs = run_jobs(folder, values, cohort)
         plain_models = build_baselines(values)
-        with watch.stage("fit"):
-            raw = load_tables(cohort, recipe.make_modalities())
-            tables = cross_validate(
-                cohort, raw, splits, folder, recipe, fit_baselines=plain_models, search=search, progress=bar
-            )
-        if values["final_model"]:
-            with watch.stage("final model"):
-                everyone, place = splitter.everyone(cohort), folder / "final_model"
-                fit_final_model(
-                    cohort, raw, everyone, place, recipe, fit_baselines=plain_models, search=search, progress=bar
-                )
+        fit_jobs(cohort, raw, jobs, recipe, fit_baselines=plain_models, search=search, progress=bar)
+    for lock in folder.glob(".*.lock"):
+        lock.unlink()
+    tables = read_predictions(fold_jobs(folder, splits))
     for name in TABLES:
         table = getattr(tables, name)
         if not table.empty:
@@ -82,6 +87,47 @@ def train(config: DictConfig) -> int:
     print_scores(metrics, values["name"])
     console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
     return 0
+
+
+def num_workers(config: DictConfig) -> int:
+    """Processes that fit folds: as asked, or one per core up to four where models train on the CPU, and no sweep does.
+
+    A model of this size leaves a second core idle, and two of them keep a GPU waiting for one another's kernels.
+    """
+    if config.workers is not None:
+        return max(int(config.workers), 1)
+    alone = HydraConfig.get().mode != RunMode.MULTIRUN and not torch.cuda.is_available()
+    return min(torch.get_num_threads(), 4) if alone else 1
+
+
+def share_cores(workers: int) -> None:
+    """Give this process its part of the cores, where others work beside it."""
+    if workers > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+
+
+def run_jobs(folder: Path, values: Mapping[str, Any], cohort: Cohort) -> list[Job]:
+    """All models of a run: one per fold, then that of all patients."""
+    splitter = build_splitter(values)
+    jobs = fold_jobs(folder, splitter(cohort))
+    if values["final_model"]:
+        jobs.append(final_job(folder / "final_model", splitter.everyone(cohort), cohort))
+    return jobs
+
+
+def help_folds(folder: Path) -> None:
+    """Fit folds of a run that another process began, until nobody is needed: the body of `fold_worker`."""
+    torch.set_num_threads(1)
+    values = config_of(folder)
+    cohort, recipe = open_cohort(values["data"]), build_recipe(values)
+    tables = load_tables(cohort, recipe.make_modalities())
+    jobs = run_jobs(folder, values, cohort)
+    fit_jobs(
+        *(cohort, tables, jobs, recipe),
+        fit_baselines=build_baselines(values),
+        search=build_search(values),
+        stay=False,
+    )
 
 
 def fit_progress(values: Mapping[str, Any], num_folds: int) -> FitProgress:
@@ -110,7 +156,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> dict[str, Any]:
 def check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
     """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
     before = config_of(folder)
-    changed = [key for key in values if key not in ("overrides", "resume", "debug") and before.get(key) != values[key]]
+    free = ("overrides", "resume", "debug", "workers")
+    changed = [key for key in values if key not in free and before.get(key) != values[key]]
     if changed:
         raise ValueError(f"{folder} holds a run with another config ({', '.join(changed)}); choose another folder")
     first = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

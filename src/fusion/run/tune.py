@@ -2,11 +2,9 @@
 
 import json
 import shlex
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,10 @@ from fusion.data.splits import Split
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
-from fusion.run.train import check_same_run, fit_progress, resumed_config, run_manifest, train
+from fusion.run.helpers import helped
+from fusion.run.train import check_same_run, fit_progress, resumed_config, run_manifest, train_with
 from fusion.training.checkpoint import write_json
-from fusion.training.crossvalidate import fit_final_model
+from fusion.training.crossvalidate import final_job, fit_jobs
 from fusion.training.space import Setting, as_overrides
 from fusion.training.tuning import take_trials
 
@@ -56,9 +55,9 @@ def tune(config: DictConfig) -> int:
     if not config.resume:
         _share_time(config)
     values = config_of(folder) if config.resume else plain(config)
-    with helped(folder, config.workers - 1):
+    with helped("tune_worker", folder, config.workers - 1):
         if values["outer"]:
-            train(config)
+            train_with(config, workers=1)  # its processes share the trials of one fold after the other
         else:
             _tune_final_model(config, folder, overrides)
     _summarise(folder)
@@ -83,20 +82,6 @@ def help_search(folder: Path) -> None:
     tables = load_tables(cohort, build_recipe(values).make_modalities())
     for place, split in searches(folder, values, cohort):
         take_trials(cohort, tables, split, place, search)
-
-
-@contextmanager
-def helped(folder: Path, helpers: int) -> Iterator[None]:
-    """With so many processes beside this one that take trials too; they end with it."""
-    command = [sys.executable, "-m", "fusion.run.tune_worker", str(folder)]
-    running = [subprocess.Popen(command) for _ in range(helpers)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
 
 
 def _share_time(config: DictConfig) -> None:
@@ -125,11 +110,10 @@ def _tune_final_model(config: DictConfig, folder: Path, overrides: list[str]) ->
     bar = fit_progress(values, 0) if values["trainer"]["progress"] else None
     with bar or nullcontext():
         raw = load_tables(cohort, recipe.make_modalities())
-        fit_final_model(
+        fit_jobs(
             cohort,
             raw,
-            everyone,
-            place,
+            [final_job(place, everyone, cohort)],
             recipe,
             fit_baselines=build_baselines(values),
             search=build_search(values),

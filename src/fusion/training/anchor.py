@@ -1,14 +1,14 @@
 """Anchors: plain linear models that are fitted beside the network, on the same inner folds, and answer with it.
 
-At 100 to 300 patients a tuned Cox model is hard to beat, and the mean of several is harder. So a fold keeps, per inner
-fold and task, some plain models that were fitted without it: for a patient of the training part they give an honest
-prediction, as the member that left the patient out does. What is said in the end is a weighted sum of plain models and
-network; `fusion.training.blend` chooses the weights.
+At 100 to 300 patients a tuned Cox model is hard to beat, and the mean of several is harder. So a fold fits some plain
+models per task, and each again without every inner fold: for a patient of the training part that gives an honest
+prediction (pre-validation, Tibshirani & Efron 2002), as the member that left the patient out does. What is said in the
+end is a weighted sum of plain models and network; `fusion.training.blend` chooses the weights.
 
 A plain model that is linear in its table is written down as such: gaps filled, indicators of gaps, scaled, clipped,
 multiplied. Nothing has to be unpickled to use it again.
 
-Dimension key: A inner folds, K plain models, L landmarks, P columns of the table, D = 2 P columns of the design
+Dimension key: K plain models, L landmarks, P columns of the table, D = 2 P columns of the design
 (values, then indicators of gaps), B patients, T visits, N rows.
 """
 
@@ -94,7 +94,7 @@ def linear_rules(fitted: Baseline) -> list[LinearRule]:
         ValueError: It is not linear in its table.
     """
     if isinstance(fitted, LandmarkCox) and type(fitted)._covariates is LandmarkCox._covariates:
-        horizon = np.array([fitted.horizon])
+        horizon = np.array([fitted.horizon], dtype=np.float64)
         ahead = [float(mark.model.baseline(horizon)[0]) for mark in fitted.models]
         levels = [float(np.log(max(hazard, 1e-3))) for hazard in ahead]
         return [_rule(mark.model, mark.day, level) for mark, level in zip(fitted.models, levels, strict=True)]
@@ -119,11 +119,10 @@ def _rule(model: Any, day: float, level: float) -> LinearRule:
 
 
 class Anchors(nn.Module):
-    """The plain models of one task, each fitted once per inner fold; all that is learned lies in buffers.
+    """The plain models of one task; all that is learned lies in buffers.
 
     Args:
         models: What is fitted to a training table.
-        num_folds: Inner folds.
         num_columns: Columns of the table.
     """
 
@@ -135,12 +134,12 @@ class Anchors(nn.Module):
     scale: Tensor
     weight: Tensor
 
-    def __init__(self, models: Sequence[AnchorModel], *, num_folds: int, num_columns: int) -> None:
+    def __init__(self, models: Sequence[AnchorModel], *, num_columns: int) -> None:
         super().__init__()
         self.models = tuple(models)
         self.num_columns = num_columns
         self.register_buffer("centre", torch.zeros(len(self.models)))
-        lead = (num_folds, len(self.models), MAX_LANDMARKS)
+        lead = (len(self.models), MAX_LANDMARKS)
         for name in ("day", "level"):
             self.register_buffer(name, torch.full(lead, torch.inf if name == "day" else 0.0))
         for name, width in (("median", 1), ("mean", 2), ("scale", 2), ("weight", 2)):
@@ -152,29 +151,46 @@ class Anchors(nn.Module):
         """Weights before the data have spoken: at the first visit, and at later ones."""
         return torch.tensor([[m.first for m in self.models], [m.later for m in self.models]])
 
-    def fit(self, table: VisitTable, task: str, inner_fold: Int[Tensor, " N"]) -> None:
-        """Fit every model without each inner fold in turn.
+    def fit(self, table: VisitTable, task: str, inner_fold: Int[Tensor, " N"], num_folds: int) -> "list[Anchors]":
+        """Fit every model to all rows, tuning included, and again without each inner fold.
+
+        What was tuned is kept in the latter: a penalty is one number, and choosing it anew each time made a fold twice
+        as slow.
 
         Args:
             table: The training part.
             task: The task.
-            inner_fold: Inner fold of each row of the table.
-        """
-        for fold in range(self.day.shape[0]):
-            kept = table.rows((inner_fold != fold).numpy())
-            for place, anchor in enumerate(self.models):
-                rules = linear_rules(anchor.model.fit(kept, task))
-                if len(rules) > MAX_LANDMARKS:
-                    raise ValueError(f"{anchor.model.name} has {len(rules)} landmarks; give it at most {MAX_LANDMARKS}")
-                if len(rules[0].median) != self.num_columns:
-                    raise ValueError(f"{anchor.model.name} does not read all columns; it cannot be an anchor")
-                for landmark, rule in enumerate(rules):
-                    for each in fields(rule):
-                        value = torch.as_tensor(getattr(rule, each.name), dtype=torch.float32)
-                        getattr(self, each.name)[fold, place, landmark] = value
+            inner_fold: Inner fold of each row of the table, "N".
+            num_folds: Inner folds.
 
-    def forward(self, summary: Float[Tensor, "B T P"], day: Float[Tensor, "B T"]) -> Float[Tensor, "A K B T"]:
-        """What every plain model says of every visit, once per inner fold.
+        Returns:
+            For each inner fold, the models that did not see it.
+        """
+        fitted = [anchor.model.fit(table, task) for anchor in self.models]
+        self._take(fitted)
+        twins = []
+        for fold in range(num_folds):
+            kept = table.rows((inner_fold != fold).numpy())
+            twin = Anchors(self.models, num_columns=self.num_columns)
+            twin._take([model.settled().fit(kept, task) for model in fitted])
+            twins.append(twin)
+        return twins
+
+    def _take(self, fitted: Sequence[Baseline]) -> None:
+        """Write fitted models down."""
+        for place, model in enumerate(fitted):
+            rules = linear_rules(model)
+            if len(rules) > MAX_LANDMARKS:
+                raise ValueError(f"{model.name} has {len(rules)} landmarks; give it at most {MAX_LANDMARKS}")
+            if len(rules[0].median) != self.num_columns:
+                raise ValueError(f"{model.name} does not read all columns; it cannot be an anchor")
+            for landmark, rule in enumerate(rules):
+                for each in fields(rule):
+                    value = torch.as_tensor(getattr(rule, each.name), dtype=torch.float32)
+                    getattr(self, each.name)[place, landmark] = value
+
+    def forward(self, summary: Float[Tensor, "B T P"], day: Float[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
+        """What every plain model says of every visit.
 
         Args:
             summary: Last values known at each visit, NaN where there were none.
@@ -182,31 +198,34 @@ class Anchors(nn.Module):
         """
         elapsed_BT = day - day[:, :1]
         first_BTP = summary[:, :1].expand_as(summary)
-        outputs = []
-        for fold in range(self.day.shape[0]):
-            for place, anchor in enumerate(self.models):
-                source_BTP = first_BTP if isinstance(anchor.model, FIRST_VISIT) else summary
-                outputs.append(self._said(source_BTP, elapsed_BT, fold, place))
-        return torch.stack(outputs).unflatten(0, self.day.shape[:2]) - self.centre[:, None, None]
+        outputs = [
+            self._said(first_BTP if isinstance(anchor.model, FIRST_VISIT) else summary, elapsed_BT, place)
+            for place, anchor in enumerate(self.models)
+        ]
+        return torch.stack(outputs) - self.centre[:, None, None]
 
-    def _said(
-        self, source: Float[Tensor, "B T P"], elapsed: Float[Tensor, "B T"], fold: int, place: int
-    ) -> Float[Tensor, "B T"]:
+    def _said(self, source: Float[Tensor, "B T P"], elapsed: Float[Tensor, "B T"], place: int) -> Float[Tensor, "B T"]:
         gap_BTP = source.isnan()
         output_BT = torch.zeros_like(elapsed)
-        for landmark, day in enumerate(self.day[fold, place].tolist()):
+        for landmark, day in enumerate(self.day[place].tolist()):
             serves_BT = elapsed >= day
             if not serves_BT.any():
                 continue
             mean, scale, weight, level, median = (
-                getattr(self, name)[fold, place, landmark] for name in ("mean", "scale", "weight", "level", "median")
+                getattr(self, name)[place, landmark] for name in ("mean", "scale", "weight", "level", "median")
             )
             design = torch.cat([torch.where(gap_BTP, median, source), gap_BTP.to(source)], dim=-1)
             value_BT = ((design - mean) / scale).clamp(-CLIP, CLIP) @ weight + level
             output_BT = torch.where(serves_BT, value_BT, output_BT)
         return output_BT
 
-    def left_out(self, outputs: Float[Tensor, "A K B T"], inner_fold: Int[Tensor, " B"]) -> Float[Tensor, "K B T"]:
-        """For each patient what the models say that were fitted without the patient's inner fold."""
-        patient_B = torch.arange(outputs.shape[2], device=outputs.device)
-        return outputs[inner_fold, :, patient_B].transpose(0, 1)
+
+def left_out(
+    twins: Sequence[Anchors], summary: Float[Tensor, "B T P"], day: Float[Tensor, "B T"], inner_fold: Int[Tensor, " B"]
+) -> Float[Tensor, "K B T"]:
+    """For each patient what the models say that were fitted without the patient's inner fold."""
+    outputs = torch.zeros(len(twins[0].models), *day.shape)
+    for fold, twin in enumerate(twins):
+        mine = torch.nonzero(inner_fold == fold).squeeze(1)
+        outputs[:, mine] = twin(summary[mine], day[mine])
+    return outputs

@@ -1,14 +1,18 @@
 """What goes on around the training of a fold: the progress bar, and what makes a resumed fold equal a straight one."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+
+from fusion.training.checkpoint import whole
 
 
 class SeededSteps(pl.Callback):
@@ -62,29 +66,36 @@ class Patience(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
-class Saved(ModelCheckpoint):
-    """One checkpoint file, written anew at each validation, or with `monitor` at each that is the best so far.
+class Checkpoints(Checkpoint):
+    """Writes `last.ckpt` now and then and at the end, and `best.ckpt`, the members at their best epochs, at the end.
 
-    Lightning forgets which was the best when the folder was moved in between; this one does not.
+    Writing thousands of small tensors takes as long as some steps do, so it is not done at every validation.
 
     Args:
         folder: Folder of the fold.
-        name: Name of the file without its suffix.
-        monitor: The loss to watch.
+        seconds: Least time between two of them, so about what a killed run loses.
     """
 
-    def __init__(self, folder: Path, name: str, monitor: str | None = None) -> None:
-        super().__init__(dirpath=folder, filename=name, monitor=monitor, enable_version_counter=False)
-        self.file = str(folder.resolve() / f"{name}.ckpt")
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.written = -np.inf
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        here = {
-            "dirpath": self.dirpath,
-            "best_model_path": self.file,
-            "kth_best_model_path": self.file,
-            "best_k_models": dict.fromkeys([self.file], *state_dict["best_k_models"].values()),
-        }
-        super().load_state_dict({**state_dict, **here})
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if validated and time.monotonic() - self.written >= self.seconds:
+            self._write_last(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write_last(trainer)
+        if trainer.is_global_zero:
+            state = cast(nn.Module, pl_module.ensemble).state_dict()
+            with whole(self.folder / "best.ckpt") as part:
+                torch.save({"state_dict": state}, part)
+
+    def _write_last(self, trainer: pl.Trainer) -> None:
+        with whole(self.folder / "last.ckpt") as part:
+            trainer.save_checkpoint(part)
+        self.written = time.monotonic()
 
 
 class FitProgress(pl.Callback):

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,18 @@ from fusion.data.modalities.base import FittedState, Modality
 from fusion.training.ensemble import Ensemble
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON through a temporary file, so that a killed run leaves no half of one."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary file to write to, which then takes the place of `path`: a killed run leaves no half of one."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    yield temporary
     os.replace(temporary, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def save_preprocessing(folder: Path, modalities: Mapping[str, Modality], extra: Mapping[str, Any]) -> None:
@@ -46,9 +54,8 @@ def load_preprocessing(folder: Path, modalities: Mapping[str, Modality]) -> dict
 
 def save_ensemble(folder: Path, ensemble: Ensemble) -> None:
     """Write the weights; the file appears once it is complete."""
-    temporary = folder / "model.safetensors.part"
-    save_model(ensemble, str(temporary))
-    os.replace(temporary, folder / "model.safetensors")
+    with whole(folder / "model.safetensors") as temporary:
+        save_model(ensemble, str(temporary))
 
 
 def load_ensemble(folder: Path, ensemble: Ensemble) -> None:

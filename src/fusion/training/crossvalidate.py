@@ -1,4 +1,4 @@
-"""Cross-validate a cohort fold by fold into a run folder that can be taken up again, and fit the final model."""
+"""Fit the folds of a run and its final model into a folder that can be taken up again, by one process or by several."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import Assay
@@ -35,64 +36,88 @@ class RunPredictions:
 TABLES = tuple(field.name for field in fields(RunPredictions))
 
 
-def cross_validate(
+@dataclass(frozen=True)
+class Job:
+    """One model to be fitted, and whom it is to predict.
+
+    Attributes:
+        place: Its folder; `predictions.parquet` there tells that it is done.
+        split: Whom it is fitted to, and whom it predicts.
+    """
+
+    place: Path
+    split: Split
+
+    @property
+    def done(self) -> bool:
+        """Whether its predictions are there."""
+        return (self.place / "predictions.parquet").exists()
+
+
+def fold_jobs(folder: Path, splits: Sequence[Split]) -> list[Job]:
+    """A model for every fold of a run."""
+    return [Job(folder / f"fold_{split.repeat}_{split.fold}", split) for split in splits]
+
+
+def final_job(place: Path, everyone: Split, cohort: Cohort) -> Job:
+    """The model of all patients, which new ones are given to.
+
+    It leaves what it predicts of its own training patients: no result, but the apparent performance that the .632+
+    estimate starts from.
+    """
+    return Job(place, Split(repeat=0, fold=0, train=everyone.train, val=everyone.val, test=cohort.patient_ids))
+
+
+def fit_jobs(
     cohort: Cohort,
     tables: Mapping[str, object],
-    splits: Sequence[Split],
-    folder: Path,
+    jobs: Sequence[Job],
     recipe: Recipe,
     *,
     fit_baselines: FitBaselines | None = None,
     search: Search | None = None,
     progress: FitProgress | None = None,
-) -> RunPredictions:
-    """Fit every fold and predict its test patients; finished folds of an earlier attempt are kept.
+    stay: bool = True,
+) -> None:
+    """Fit every model of a run that is not done yet. Other processes may work on the same run: each takes what is free.
 
     Args:
         cohort: The cohort.
         tables: Raw table of every modality of it.
-        splits: Its folds.
-        folder: Run folder; each fold has a folder in it.
-        recipe: How to make and train the model.
+        jobs: The models.
+        recipe: How to make and train one.
         fit_baselines: Fits the plain models to a fold.
         search: Settings to be searched for inside every fold.
         progress: The bar to be moved on.
+        stay: Wait for the models that other processes are at, and take over what one that was killed has left.
     """
-    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    for split in splits:
-        place = folder / f"fold_{split.repeat}_{split.fold}"
-        if not (place / "predictions.parquet").exists():
-            fitted = _fit(cohort, tables, split, place, recipe, search, progress)
-            _write_predictions(cohort, tables, split, place, fitted, recipe, fit_baselines)
-        elif progress:
-            progress.fit_done(search.trials if search else 1)
-        for name, parts in frames.items():
-            if (place / f"{name}.parquet").exists():
-                parts.append(pd.read_parquet(place / f"{name}.parquet"))
-    return RunPredictions(**{n: pd.concat(p, ignore_index=True) if p else pd.DataFrame() for n, p in frames.items()})
+
+    def fit(job: Job, lock: FileLock) -> None:
+        with lock:
+            if not job.done:
+                fitted = _fit(cohort, tables, job.split, job.place, recipe, search, progress)
+                _write_predictions(cohort, tables, job.split, job.place, fitted, recipe, fit_baselines)
+            elif progress:
+                progress.fit_done(search.trials if search else 1)
+
+    busy = []
+    for job in jobs:
+        job.place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(job.place.with_name(f".{job.place.name}.lock"))
+        try:
+            with lock.acquire(timeout=0):
+                fit(job, lock)
+        except Timeout:
+            busy.append((job, lock))
+    for job, lock in busy if stay else ():
+        fit(job, lock)
 
 
-def fit_final_model(
-    cohort: Cohort,
-    tables: Mapping[str, object],
-    everyone: Split,
-    folder: Path,
-    recipe: Recipe,
-    *,
-    fit_baselines: FitBaselines | None = None,
-    search: Search | None = None,
-    progress: FitProgress | None = None,
-) -> None:
-    """Fit on every patient, into `folder`, the model that new patients are given to.
-
-    It also leaves what it predicts of its own training patients: no result, but the apparent performance that the
-    .632+ estimate starts from.
-    """
-    if (folder / "predictions.parquet").exists():
-        return
-    fitted = _fit(cohort, tables, everyone, folder, recipe, search, progress)
-    itself = Split(repeat=0, fold=0, train=everyone.train, val=everyone.val, test=cohort.patient_ids)
-    _write_predictions(cohort, tables, itself, folder, fitted, recipe, fit_baselines)
+def read_predictions(jobs: Sequence[Job]) -> RunPredictions:
+    """What the models of a run predict, fold under fold."""
+    frames = {name: [job.place / f"{name}.parquet" for job in jobs] for name in TABLES}
+    parts = {name: [pd.read_parquet(path) for path in paths if path.exists()] for name, paths in frames.items()}
+    return RunPredictions(**{n: pd.concat(p, ignore_index=True) if p else pd.DataFrame() for n, p in parts.items()})
 
 
 def _fit(

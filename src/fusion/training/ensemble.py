@@ -16,45 +16,27 @@ Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fusion.data.dataset import select_patients
 from fusion.losses.base import ResponseLoss, SurvivalLoss
 from fusion.losses.task_weights import FixedWeights
 from fusion.losses.weights import visit_weights
 from fusion.models.mixup import draw_mix
 from fusion.models.patient_model import PatientModel
-from fusion.training.anchor import AnchorPlan, Anchors
+from fusion.training.anchor import AnchorPlan, Anchors, left_out
 from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.blend import Blend, Total, blended, choose_blend
+from fusion.training.inner_folds import held_out_outputs, num_inner_folds
 from fusion.training.mixup import mixed_loss
 from fusion.types import Outcome, PatientBatch, ResponsePrediction, SurvivalPrediction, VisitTable
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
-
-
-def held_out_outputs(
-    members: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
-) -> dict[str, Float[Tensor, "B T O"]]:
-    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
-    total: dict[str, Tensor] = {}
-    for index, member in enumerate(members):
-        mine = torch.nonzero(inner_fold == index).squeeze(1)
-        for task, output in member(select_patients(batch, mine)).items():
-            whole = total.get(task, output.new_zeros(batch.num_patients, *output.shape[1:]))
-            total[task] = whole.index_copy(0, mine, output)
-    return total
-
-
-def training_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> tuple[PatientBatch, ...]:
-    """The patients that each member trains on."""
-    kept = [torch.nonzero(inner_fold != index).squeeze(1) for index in range(num_members)]
-    return tuple(select_patients(batch, mine) for mine in kept)
 
 
 class Ensemble(nn.Module):
@@ -184,30 +166,33 @@ class Ensemble(nn.Module):
 
     def fit_anchors(
         self, batch: PatientBatch, table: VisitTable, inner_fold: Int[Tensor, " B"]
-    ) -> dict[str, Float[Tensor, "B T"]]:
-        """Fit the plain models of every task, and return what a network that learns their residual is to add to."""
+    ) -> dict[str, Float[Tensor, "K B T"]]:
+        """Fit the plain models of every task; by task, what they say of patients whom they did not see."""
         place = dict(zip(batch.patient_ids, inner_fold.tolist(), strict=True))
         row_fold = torch.tensor([place[str(patient)] for patient in table.patient_ids])
-        offset = {}
-        for task, anchor in self._anchors():
-            anchor.fit(table, task, row_fold)
+        said = {}
+        for task, module in self.anchors.items():
+            anchor = cast(Anchors, module)
+            twins = anchor.fit(table, task, row_fold, num_folds=num_inner_folds(self.num_members))
+            plain = left_out(twins, summary_of(batch), batch.day, inner_fold)
             asked = self.weights_of(batch, task) > 0
-            anchor.centre.copy_(self._left_out(task, batch, inner_fold)[:, asked].mean(dim=1).nan_to_num())
-            if self.plan.residual:
-                plain = self._left_out(task, batch, inner_fold)
-                silent = torch.zeros(*batch.visit_mask.shape, self.loss_of(task).num_outputs)
-                everyone = torch.ones_like(batch.visit_mask[:, 0])
-                weights = self._blend(task, batch, plain, silent, everyone, anchor.prior, 0.0).plain
-                getattr(self, f"blend_{task}").copy_(weights)
-                offset[task] = blended(plain, silent[..., :1], Blend(weights, 0.0), 1.0)[..., 0]
+            anchor.centre.copy_(plain[:, asked].mean(dim=1).nan_to_num())
+            said[task] = plain - anchor.centre[:, None, None]
+        return said
+
+    def offsets(
+        self, batch: PatientBatch, plain: Mapping[str, Float[Tensor, "K B T"]]
+    ) -> dict[str, Float[Tensor, "B T"]]:
+        """What a network that learns the residual of the plain models is to add to; nothing where it does not."""
+        offset = {}
+        for task, said in plain.items() if self.plan.residual else ():
+            silent = torch.zeros(*batch.visit_mask.shape, self.loss_of(task).num_outputs)
+            everyone = torch.ones_like(batch.visit_mask[:, 0])
+            prior = cast(Anchors, self.anchors[task]).prior
+            weights = self._blend(task, batch, said, silent, everyone, prior, 0.0).plain
+            getattr(self, f"blend_{task}").copy_(weights)
+            offset[task] = blended(said, silent[..., :1], Blend(weights, 0.0), 1.0)[..., 0]
         return offset
-
-    def _anchors(self) -> list[tuple[str, Anchors]]:
-        return [(task, cast(Anchors, anchor)) for task, anchor in self.anchors.items()]
-
-    def _left_out(self, task: str, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> Float[Tensor, "K B T"]:
-        anchor = cast(Anchors, self.anchors[task])
-        return anchor.left_out(anchor(summary_of(batch), batch.day), inner_fold)
 
     def _blend(
         self,
@@ -244,11 +229,21 @@ class Ensemble(nn.Module):
 
         return total
 
-    def calibrate(self, batch: PatientBatch, inner_fold: Int[Tensor, " B"]) -> dict[str, Float[Tensor, "B T O"]]:
+    def calibrate(
+        self,
+        batch: PatientBatch,
+        inner_fold: Int[Tensor, " B"],
+        plain: Mapping[str, Float[Tensor, "K B T"]] = MappingProxyType({}),
+    ) -> dict[str, Float[Tensor, "B T O"]]:
         """Learn scale, weights, baseline hazard and intercept from out-of-fold outputs on the training part.
 
         The scale is the slope of the loss in the network's outputs: over-fitted outputs are shrunk, empty ones nearly
         to zero. Then the weights of plain models and network are chosen.
+
+        Args:
+            batch: The training part.
+            inner_fold: Inner fold of each patient.
+            plain: By task, what the plain models say of patients whom they did not see (`fit_anchors`).
 
         Returns:
             The out-of-fold outputs, as calibrated.
@@ -264,13 +259,12 @@ class Ensemble(nn.Module):
                 scale = best_scale(partial(_scaled, self._summed_loss(task, batch, held_out), network))
             outputs = scale * network
             if task in self.anchors:
-                plain = self._left_out(task, batch, inner_fold)
                 prior = getattr(self, f"blend_{task}").clone()
                 network_prior = 1.0 if residual else self.plan.network
-                weights = self._blend(task, batch, plain, outputs, held_out, prior, network_prior)
+                weights = self._blend(task, batch, plain[task], outputs, held_out, prior, network_prior)
                 getattr(self, f"blend_{task}").copy_(weights.plain)
                 scale *= weights.network
-                outputs = blended(plain, outputs, weights, self.loss_of(task).direction)
+                outputs = blended(plain[task], outputs, weights, self.loss_of(task).direction)
             getattr(self, f"scale_{task}").fill_(scale)
             self.loss_of(task).calibrate(outputs, batch.targets[task].only(held_out), batch.day)
             calibrated[task] = outputs
@@ -283,7 +277,7 @@ class Ensemble(nn.Module):
             network = torch.stack([member(batch)[task] for member in self.members_of(task)])
             network = network * getattr(self, f"scale_{task}")
             if task in self.anchors:
-                plain = cast(Anchors, self.anchors[task])(summary_of(batch), batch.day).mean(dim=0)
+                plain = cast(Anchors, self.anchors[task])(summary_of(batch), batch.day)
                 weights = Blend(getattr(self, f"blend_{task}"), 1.0)
                 direction = self.loss_of(task).direction
                 network = torch.stack([blended(plain, each, weights, direction) for each in network])
@@ -338,26 +332,3 @@ def best_scale(loss: Callable[[float], Tensor], low: float = 0.05, high: float =
             outer = low + ratio * (high - low)
             at_outer = float(loss(outer))
     return (low + high) / 2
-
-
-def num_inner_folds(num_members: int) -> int:
-    """Inner folds of a training part: one for each member, and at least five."""
-    return max(num_members, 5)
-
-
-def deal_inner_folds(strata: Sequence[str], order: Sequence[str], val: Sequence[bool], num_members: int) -> list[int]:
-    """Inner fold of each patient of a training part, balanced over strata.
-
-    Args:
-        strata: Stratum of each patient.
-        order: A key to shuffle by, e.g. a hash of the id: the folds do not depend on the order of a file.
-        val: True for the patients of the split's validation part; they are inner fold 0.
-        num_members: Members of the ensemble. Few members still leave only a share of the patients out each: the
-            others are dealt over at least four more inner folds.
-    """
-    folds = num_inner_folds(num_members) - 1
-    inner = [0] * len(strata)
-    rest = sorted((i for i in range(len(strata)) if not val[i]), key=lambda i: (strata[i], order[i]))
-    for place, patient in enumerate(rest):
-        inner[patient] = 1 + place % folds
-    return inner

@@ -23,14 +23,15 @@ from fusion.losses.task_weights import FixedWeights
 from fusion.models.patient_model import PatientModel
 from fusion.training.anchor import AnchorPlan, Anchors
 from fusion.training.baselines import one_thread
-from fusion.training.callbacks import EpochOrder, Patience, Saved, SeededSteps
+from fusion.training.callbacks import Checkpoints, EpochOrder, Patience, SeededSteps
 from fusion.training.checkpoint import (
     load_ensemble,
     load_preprocessing,
     save_ensemble,
     save_preprocessing,
 )
-from fusion.training.ensemble import Ensemble, Loss, deal_inner_folds, num_inner_folds
+from fusion.training.ensemble import Ensemble, Loss
+from fusion.training.inner_folds import deal_inner_folds
 from fusion.training.module import EnsembleModule
 from fusion.training.predictions import prediction_frame
 from fusion.training.pretraining.base import NoPretraining, Pretraining
@@ -52,6 +53,7 @@ class Recipe:
         num_members: Members of the ensemble.
         batch_size: Patients of a step; None for all at once.
         patience: Validation rounds without progress before training stops.
+        checkpoint_seconds: Least time between two writings of `last.ckpt`.
         seed: Seed of the run.
         times: Days after a visit at which survival is written down.
         plan: The plain models that answer with the network.
@@ -70,6 +72,7 @@ class Recipe:
     num_members: int
     batch_size: int | None
     patience: int
+    checkpoint_seconds: float
     seed: int
     times: tuple[float, ...]
     plan: AnchorPlan = field(default_factory=AnchorPlan)
@@ -91,10 +94,9 @@ class Recipe:
         outputs = {task: loss.num_outputs for task, loss in losses.items()}
         columns = sum(len(modality.summary_names) for modality in modalities.values())
         by_name = {each.model.name: each for each in self.plan.models}
-        folds = num_inner_folds(self.num_members)
         return Ensemble(
             anchors={
-                task: Anchors([by_name[name] for name in names], num_folds=folds, num_columns=columns)
+                task: Anchors([by_name[name] for name in names], num_columns=columns)
                 for task, names in (anchored or {}).items()
             },
             plan=self.plan,
@@ -171,28 +173,29 @@ def fit_fold(
 
     seed = split_seed(recipe.seed, split)
     pl.seed_everything(seed, verbose=False)
-    table = _plain_table(cohort, assays, patient_ids, tasks)
+    table = _plain_table(cohort, assays, patient_ids, tasks) if recipe.plan.models else None
     losses = recipe.make_losses()
-    chosen = {task: recipe.plan.of(task, table) for task in tasks if losses[task].direction is not None}
+    spoken = [task for task in tasks if table is not None and losses[task].direction is not None]
+    chosen = {} if table is None else {t: recipe.plan.of(t, table) for t in tasks if losses[t].direction is not None}
     anchored = {task: [each.model.name for each in models] for task, models in chosen.items() if models}
     ensemble = recipe.make_ensemble(modalities, seed, anchored)
     ensemble.prepare(batch)
     inner = torch.tensor([inner_fold[patient] for patient in batch.patient_ids])
     with one_thread():
-        batch = replace(batch, offset=ensemble.fit_anchors(batch, table, inner))
+        plain = ensemble.fit_anchors(batch, table, inner) if table is not None else {}
+        batch = replace(batch, offset=ensemble.offsets(batch, plain))
     module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
     recipe.pretraining(
         module.learners, batch, lambda o, b, share: ensemble.total(ensemble.loss(o, b, share)), inner, seed=seed
     )
     module.averages.load_state_dict(module.learners.state_dict())
-    best, last = Saved(folder, "best", monitor="val/best"), Saved(folder, "last")  # in this order: last knows of best
-    mine = [best, last, Patience(recipe.patience), SeededSteps(seed)]
+    mine = [Patience(recipe.patience), SeededSteps(seed), Checkpoints(folder, recipe.checkpoint_seconds)]
     trainer = recipe.make_trainer(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
     _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
     with one_thread():
-        outputs = ensemble.to("cpu").calibrate(batch, inner)
+        outputs = ensemble.to("cpu").calibrate(batch, inner, plain)
     cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)
     extra = {"cuts": cuts, "inner_fold": inner_fold, "inner_loss": module.inner_loss, "anchored": anchored}
     save_preprocessing(folder, modalities, extra)

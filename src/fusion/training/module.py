@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fusion.training.ensemble import Ensemble, held_out_outputs, training_parts
+from fusion.training.ensemble import Ensemble
+from fusion.training.inner_folds import held_out_outputs, training_parts
 from fusion.types import PatientBatch
 
 

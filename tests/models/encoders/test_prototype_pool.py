@@ -55,7 +55,7 @@ def test_a_rare_kind_has_a_prototype_of_its_own() -> None:
     samples, label_S = needles(120, seed=0)
     encoder = make_pool(num_prototypes=6, components=6)
     encoder.prepare(samples)
-    root_SK = encoder.composition(samples.rows, samples.sample_of_row, 120)
+    root_SK = encoder.composition(*encoder.placed(samples.rows), samples.sample_of_row, 120)
     best = max(float(root_SK[label_S == 1, k].min() - root_SK[label_S == 0, k].max()) for k in range(6))
     assert best > 0.05  # every slide with needles has more of it than any without
 
@@ -72,7 +72,7 @@ def test_coordinates_are_left_out() -> None:
 def test_training_inputs_are_standardised() -> None:
     encoder, samples = make_pool(), make_bags((30, 40, 50, 60))
     encoder.prepare(samples)
-    root_SX = encoder.composition(samples.rows, samples.sample_of_row, 4)
+    root_SX = encoder.composition(*encoder.placed(samples.rows), samples.sample_of_row, 4)
     scaled_SX = (root_SX - encoder.input_mean) / encoder.input_sd
     torch.testing.assert_close(scaled_SX.mean(dim=0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(scaled_SX.std(dim=0, correction=0), torch.ones(3), atol=1e-3, rtol=0)

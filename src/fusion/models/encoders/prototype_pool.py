@@ -7,7 +7,7 @@ Dimension key: R patches, F features of a patch, S samples, P components, K prot
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fusion.models.bag_rows import RowDropout, segment_outer
@@ -83,6 +83,8 @@ class PrototypePoolEncoder(Encoder):
         nothing = torch.zeros(0, self.num_embedded).double().numpy()
         for name, value in vars(fit_prototypes(nothing, num=num_prototypes, components=components)).items():
             self.register_buffer(name, torch.from_numpy(value).float())
+        self._training_rows: Tensor | None = None
+        self._placed: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
         self.register_buffer("input_mean", torch.zeros(width))
         self.register_buffer("input_sd", torch.ones(width))
 
@@ -95,16 +97,23 @@ class PrototypePoolEncoder(Encoder):
         for name, value in vars(fitted).items():
             getattr(self, name).copy_(torch.from_numpy(value))
         full_S = samples.offsets[1:] > samples.offsets[:-1]
-        input_SX = self.composition(samples.rows, samples.sample_of_row, samples.slot.shape[0])[full_S].double()
+        count, self._training_rows = samples.slot.shape[0], None
+        input_SX = self.composition(*self.placed(samples.rows), samples.sample_of_row, count)[full_S].double()
         if len(input_SX):
             sd_X = input_SX.std(dim=0, correction=0)
             self.input_mean.copy_(input_SX.mean(dim=0))
             self.input_sd.copy_(torch.where(sd_X > 1e-4, sd_X, 1.0))  # a prototype that no sample has more of
 
-    def composition(self, rows_RF: Float[Tensor, "R F"], segment_R: Tensor, count: int) -> Float[Tensor, "S X"]:
-        """Square root of each prototype's share, then of each prototype's mean how far it lies from training's."""
+    def placed(self, rows_RF: Float[Tensor, "R F"]) -> tuple[Float[Tensor, "R W"], Float[Tensor, "R K"]]:
+        """First principal components of every patch, and the probability that it is of each prototype."""
         z_RP = (rows_RF[:, : self.num_embedded] - self.centre) @ self.directions
         member_RK = (z_RP**2 @ self.quadratic + z_RP @ self.linear + self.constant).softmax(dim=1)
+        return z_RP[:, : self.within_components], member_RK
+
+    def composition(
+        self, z_RW: Float[Tensor, "R W"], member_RK: Float[Tensor, "R K"], segment_R: Int[Tensor, " R"], count: int
+    ) -> Float[Tensor, "S X"]:
+        """Square root of each prototype's share, then of each prototype's mean how far it lies from training's."""
         number_SK = segment_sum(member_RK, segment_R, count)
         share_SK = number_SK / number_SK.sum(dim=1, keepdim=True).clamp(min=1.0)
         root_SK = (share_SK + TINY).sqrt()
@@ -112,13 +121,22 @@ class PrototypePoolEncoder(Encoder):
             return root_SK
         within = slice(self.within_components)
         mean_WK = (-0.5 * self.linear / self.quadratic)[within]
-        total_SKW = segment_outer(member_RK, z_RP[:, within], segment_R, count)
+        total_SKW = segment_outer(member_RK, z_RW, segment_R, count)
         shift_SKW = (total_SKW - number_SK[..., None] * mean_WK.T) / (number_SK[..., None] + SHRINKAGE)
         return torch.cat([root_SK, shift_SKW.flatten(1)], dim=1)
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
-        rows_RF, segment_R = self.drop(samples)
-        input_SX = self.composition(rows_RF, segment_R, samples.slot.shape[0])
+        if self._training_rows is not samples.rows:
+            placed = self.placed(samples.rows)
+            if self.training:  # the same at every step: no gradient moves a prototype
+                self._training_rows, self._placed = samples.rows, placed
+        else:
+            placed = self._placed
+        z_RW, member_RK = placed
+        keep_R, segment_R = self.drop.kept(samples), samples.sample_of_row
+        if keep_R is not None:
+            z_RW, member_RK, segment_R = z_RW[keep_R], member_RK[keep_R], segment_R[keep_R]
+        input_SX = self.composition(z_RW, member_RK, segment_R, samples.slot.shape[0])
         input_SX = ((input_SX - self.input_mean) / self.input_sd).clamp(-CLIP, CLIP)
         full_S1 = (samples.offsets[1:] > samples.offsets[:-1])[:, None]  # an empty bag is as training on average
         return self.mlp(self.project(self.feature_dropout(input_SX * full_S1)))[:, None]
