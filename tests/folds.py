@@ -11,7 +11,8 @@ from fusion.build import build_recipe
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays, load_tables
 from fusion.data.splits import Split, StratifiedKFold
-from fusion.training.fold import FittedFold, Recipe, fit_fold
+from fusion.training.fit import fit_fold
+from fusion.training.fold import FittedFold, Recipe
 
 FEW = ("modality=[clinical,plasma]", "task=[os,response]")
 

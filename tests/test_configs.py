@@ -18,7 +18,8 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
-from fusion.training.fold import FittedFold, fit_fold
+from fusion.training.fit import fit_fold
+from fusion.training.fold import FittedFold
 
 EPOCH = [*FAST, "members=1", "trainer.lightning.max_epochs=1"]
 #: Any modality and its encoder go with any of the others; these few keep the step short.

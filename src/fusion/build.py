@@ -2,7 +2,10 @@
 
 import dataclasses
 import inspect
+import logging
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,8 @@ from fusion.models.base import Encoder
 from fusion.models.patient_model import PatientModel
 from fusion.training.baselines import FitBaselines, fit_baselines
 from fusion.training.fold import Recipe
-from fusion.training.loggers import EpochTable
+from fusion.training.search import Search, chosen_settings
 from fusion.training.space import read_space, start_of, with_settings
-from fusion.training.tuning import Search, chosen_settings
 
 #: Parts of a `Recipe` and the config group that each is chosen in.
 AIDS = {"plan": "anchor", "pretraining": "pretraining", "combine": "task_weights"}
@@ -74,7 +76,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         make_losses=lambda: {task: build(node["loss"]) for task, node in tasks.items()},
         task_weights={task: float(node["weight"]) for task, node in tasks.items()},
         optimizer=build(config["optimizer"]),
-        make_trainer=build({**trainer, "check_val_every_n_epoch": every}),
+        make_trainer=partial(_make_trainer, {**trainer, "check_val_every_n_epoch": every}),
         make_logger=lambda folder: build(config["logger"])(folder=folder),
         num_members=config["members"],
         batch_size=config["trainer"]["batch_size"],
@@ -86,6 +88,14 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         # runs made before these could be chosen have none of them
         **{name: build(config[key]) for name, key in AIDS.items() if config.get(key)},
     )
+
+
+def _make_trainer(node: Mapping[str, Any], **given: Any) -> Any:
+    """A trainer; Lightning is imported for it, and its advertisements and notes on devices are no news of a run."""
+    make = build(node)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    return make(**given)
 
 
 def build_encoder(node: Mapping[str, Any], modality: Modality, dim: int) -> Encoder:
@@ -136,6 +146,8 @@ def fold_recipe(config: Mapping[str, Any], folder: Path) -> Recipe:
 def wandb_logger(*, folder: Path, project: str, mode: str) -> list[Any]:
     """Weights & Biases beside `metrics.csv`, offline unless `mode` says otherwise."""
     from pytorch_lightning.loggers import WandbLogger
+
+    from fusion.training.loggers import EpochTable
 
     return [EpochTable(folder=folder), WandbLogger(project=project, save_dir=str(folder), name=folder.name, mode=mode)]
 

@@ -36,10 +36,8 @@ def leaking_recipe(study: Study, **targets: str) -> Study:
     """The study with other classes in its config, by the name of the node."""
     values = config_of(study.folder)
     for name, target in targets.items():
-        if name == "temporal":
-            values["model"]["temporal"] = {"_target_": f"leaks.{target}", "_partial_": True}
-        else:
-            values["modalities"][name]["_target_"] = f"leaks.{target}"
+        node = values["model"]["temporal"] if name == "temporal" else values["modalities"][name]
+        node["_target_"] = f"leaks.{target}"
     recipe = build_recipe(values)
     return replace(study, recipe=recipe, recipe_of=lambda _: recipe)
 
@@ -125,7 +123,8 @@ def epoch_of_another_choice(study: Study, tmp_path: Path) -> Finding:
     ensemble = folds[0].fitted.ensemble
     state = torch.load(folds[0].folder / "last.ckpt", weights_only=True)["state_dict"]
     learners = {name.removeprefix("learners."): value for name, value in state.items() if name.startswith("learners.")}
-    ensemble.members_of("os").load_state_dict(learners)  # of the last step, whatever the inner folds said
+    for task in ensemble.losses:
+        ensemble.members_of(task).load_state_dict(learners)  # of the last step, whatever the inner folds said
     return epochs_are_chosen_inside(folds, study.cohort, study.tables)
 
 

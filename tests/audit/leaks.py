@@ -14,13 +14,13 @@ from fusion.data.cohort import Cohort
 from fusion.data.modalities.clinical import Clinical
 from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.serial_table import SerialData
-from fusion.models.temporal.gru import GRU
+from fusion.models.temporal.continuous_decay import ContinuousDecay
 
 #: Files of a simulated cohort with a row per sample or patient.
 TABLES = {"patients": "patient_id", "outcomes": "patient_id", "samples": "patient_id"}
 
 
-class LooksAhead(GRU):
+class LooksAhead(ContinuousDecay):
     """Every visit sees the mean of all visits, later ones included."""
 
     def forward(
@@ -29,7 +29,7 @@ class LooksAhead(GRU):
         return super().forward(visits + visits.mean(dim=1, keepdim=True), day, mask)
 
 
-class ReadsNextGap(GRU):
+class ReadsNextGap(ContinuousDecay):
     """Every visit knows how many days pass until the next one."""
 
     def forward(

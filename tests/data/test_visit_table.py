@@ -77,6 +77,15 @@ def test_a_patient_without_the_assay_has_no_value(cohort: Cohort, table: VisitTa
     assert np.isnan(table.features[table.patient_ids == last][:, assays]).all()
 
 
+def test_an_assay_that_a_whole_cohort_lacks_leaves_its_columns_blank(cohort: Cohort, table: VisitTable) -> None:
+    pairs = [(m, None if m.name == "expression" else raw) for m, raw in fitted(cohort)]
+    without = build_visit_table(cohort, pairs, cohort.patient_ids, cohort.endpoints)
+    gone = np.array(table.modality) == "expression"
+    assert gone.any()
+    assert np.isnan(without.features[:, gone]).all()
+    np.testing.assert_array_equal(without.features[:, ~gone], table.features[:, ~gone])
+
+
 def test_later_samples_change_no_earlier_row(cohort: Cohort, table: VisitTable) -> None:
     pairs = fitted(cohort)
     late = cohort.samples.index[cohort.samples["visit"] == 2]

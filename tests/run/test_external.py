@@ -20,7 +20,7 @@ SHORT += ["members=1", "final_model=false", "evaluation.report=false", "anchor=l
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, another cohort with patients of its own, and the predictions for it."""
     folder = tmp_path_factory.mktemp("external")
-    write_tiny_cohort(folder / "training", patients=24, visits=2)
+    write_tiny_cohort(folder / "training", patients=48, visits=2)
     write_tiny_cohort(folder / "other", patients=60, seed=1, visits=2)
     (folder / "other" / "cohort.yaml").write_text(
         (folder / "other" / "cohort.yaml").read_text().replace("name: tiny", "name: The <b>other</b> / hospital")
@@ -74,8 +74,8 @@ def test_scores_without_recalibration(home: Path, capfd: pytest.CaptureFixture[s
     assert re.sub(r"\s", "", str(folder / "index.html")) in re.sub(r"\s", "", said)
     result = read(folder / "external.json")
     assert result["recalibration"] is None
-    assert result["cohort"]["ids_of_training"] == 24, "two tiny cohorts name their patients alike"
-    assert "24 ids of The <b>other</b> / hospital are ids of training patients too" in " ".join(said.split())
+    assert result["cohort"]["ids_of_training"] == 48, "two tiny cohorts name their patients alike"
+    assert "48 ids of The <b>other</b> / hospital are ids of training patients too" in " ".join(said.split())
     assert result["task"]["os"]["model"]["fusion"]["n"] == 60
     assert set(result["internal"]) == {"os", "response"}
     assert max(map(len, said.splitlines())) <= 80

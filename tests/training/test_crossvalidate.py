@@ -165,7 +165,7 @@ def test_company_in_a_batch_does_not_matter(tiny_cohort: Cohort, tmp_path: Path)
 
 
 def run(cohort: Path, folder: Path, *words: str) -> pd.DataFrame:
-    last = [*FAST, f"hydra.run.dir={folder}", "evaluation.report=true", *words]
+    last = [*FAST, "anchor=linear", "final_model=false", f"hydra.run.dir={folder}", "evaluation.report=true", *words]
     assert called("train", *on_cohort(cohort), *last) == 0
     assert (folder / "report" / "index.html").exists()
     rows = pd.read_parquet(folder / "predictions.parquet")

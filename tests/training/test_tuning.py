@@ -20,7 +20,8 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_tables
 from fusion.training import tuning
 from fusion.training.fold import load_fold
-from fusion.training.tuning import Search, chosen_settings, fit_tuned_fold, take_trials
+from fusion.training.search import Search, chosen_settings
+from fusion.training.tuning import fit_tuned_fold, take_trials
 
 SPACE = (
     "tuning=nested",

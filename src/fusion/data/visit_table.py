@@ -66,10 +66,12 @@ def _visits(cohort: Cohort, patient_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def _last_known(cohort: Cohort, modality: Modality, table: Any, visits: pd.DataFrame) -> NDArray[np.float64]:
-    """Summary of the last sample known by each visit, NaN where there was none by then.
+    """Summary of the last sample known by each visit, NaN where there was none by then, or none in this cohort at all.
 
     Of several samples at one visit a set assay counts their mean (slides of one tumour), any other the last.
     """
+    if table is None:
+        return np.full((len(visits), len(modality.summary_names)), np.nan)
     row = pd.MultiIndex.from_frame(visits[["patient_id", "visit"]])
     placement = modality.placement(cohort)
     placement = placement[placement["patient_id"].isin(set(visits["patient_id"]))]

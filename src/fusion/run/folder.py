@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from fusion.metrics import FUSION, score_run, summary_table
-from fusion.report import build_report
 from fusion.run.console import console
 from fusion.training.checkpoint import write_json
 
@@ -100,5 +99,9 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
 
 def report(config: DictConfig) -> int:
     """Build the report of a run again."""
+    from fusion.report import build_report  # matplotlib takes a second to import, and few commands draw
+    from fusion.run.monitor import monitor_run
+
     console.print(f"report: {build_report(Path(config.run))}")
+    console.print(f"patients: {monitor_run(Path(config.run))}", markup=False)
     return 0

@@ -14,12 +14,13 @@ WAIT = 600
 @contextmanager
 def helped(module: str, folder: Path, helpers: int) -> Iterator[None]:
     """With so many processes `python -m fusion.run.MODULE FOLDER` beside this one."""
+    command = [sys.executable, "-m", f"fusion.run.{module}", str(folder)]
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = [folder / f"worker_{number + 1}.log" for number in range(helpers)]
     running = []
-    for number in range(helpers):
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"worker_{number + 1}.log").open("w", encoding="utf-8") as log:
-            command = [sys.executable, "-m", f"fusion.run.{module}", str(folder)]
-            running.append(subprocess.Popen(command, stdout=log, stderr=log))
+    for log in logs:
+        with log.open("w", encoding="utf-8") as file:
+            running.append(subprocess.Popen(command, stdout=file, stderr=file))
     try:
         yield
     finally:
@@ -27,6 +28,9 @@ def helped(module: str, folder: Path, helpers: int) -> Iterator[None]:
             process.terminate()
         for process in running:
             process.wait()
+        for log in logs:
+            if not log.stat().st_size:  # nothing went wrong
+                log.unlink()
 
 
 def help_with(run: Callable[[Path], None]) -> None:

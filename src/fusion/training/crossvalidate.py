@@ -13,9 +13,11 @@ from fusion.data.dataset import Assay
 from fusion.data.splits import Split
 from fusion.training.baselines import FitBaselines
 from fusion.training.callbacks import FitProgress
-from fusion.training.fold import FittedFold, Recipe, fit_fold
+from fusion.training.fit import fit_fold
+from fusion.training.fold import FittedFold, Recipe
 from fusion.training.held_back import held_back_predictions
-from fusion.training.tuning import Search, fit_tuned_fold
+from fusion.training.search import Search
+from fusion.training.tuning import fit_tuned_fold
 
 
 @dataclass(frozen=True)

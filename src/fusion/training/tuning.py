@@ -18,9 +18,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,7 +30,9 @@ from fusion.data.dataset import Assay
 from fusion.data.splits import Split
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
-from fusion.training.fold import FittedFold, Recipe, fit_fold, load_fold, split_seed
+from fusion.training.fit import fit_fold
+from fusion.training.fold import FittedFold, Recipe, load_fold, split_seed
+from fusion.training.search import Search, chosen_settings
 from fusion.training.space import Range, Setting, Settings
 
 if TYPE_CHECKING:
@@ -39,29 +40,6 @@ if TYPE_CHECKING:
 
 #: Trials drawn by chance before the sampler learns from them.
 RANDOM_TRIALS = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What is searched for in every fold.
-
-    Attributes:
-        make_recipe: The recipe with these settings.
-        space: By name of the setting, its range (see `fusion.training.space`).
-        start: The settings of the config itself: they are the first trial.
-        trials: Trials of a fold at most, the first one included.
-        minutes: No trial of a fold begins once its trials have taken so long together; None: whatever they take.
-        storage: Database of the studies; None is `study.db` in the run folder.
-        seed: Seed of the run.
-    """
-
-    make_recipe: Callable[[Settings], Recipe]
-    space: Mapping[str, Range]
-    start: Settings
-    trials: int
-    minutes: float | None
-    storage: str | None
-    seed: int
 
 
 def fit_tuned_fold(
@@ -92,12 +70,6 @@ def fit_tuned_fold(
     if progress:
         progress.fit_done(before + search.trials - progress.fits)  # those of others, and those there was no time for
     return load_fold(folder, search.make_recipe(chosen_settings(folder)))
-
-
-def chosen_settings(folder: Path) -> Settings:
-    """The settings of a fitted fold; none where nothing was searched for."""
-    path = folder / "tuning.json"
-    return json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else {}
 
 
 def take_trials(
