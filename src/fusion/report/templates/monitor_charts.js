@@ -1,0 +1,237 @@
+"use strict";
+// The charts of one patient. Each takes the patient, the index of the chosen visit and a width in pixels.
+
+const COLOURS = ["#0b5aa2", "#b3470b", "#00705f", "#8a3a86", "#57616e"];
+const SIZE_COLOUR = "#3d4651", WORSE = "#a4262c";
+const LEFT = 50;
+
+// Days from the first to the last visit, draw, scan or progression, with a little room. What comes later is told at the edge.
+function span(patient) {
+  const end = patient.ends[META.primary];
+  const days = [0, ...patient.day, ...patient.draws, ...patient.scans.map(([day]) => day), ...patient.dna.map(([day]) => day), ...(known(end) && end[1] ? [end[0]] : [])];
+  const low = Math.min(...days), high = Math.max(...days, low + 30);
+  return [low - (high - low) * 0.015, high + (high - low) * 0.03];
+}
+
+// What happened, as [day, word, kind].
+function happenings(patient) {
+  const found = [];
+  for (const [task, , short] of META.tasks) {
+    const end = patient.ends[task];
+    if (!known(end)) continue;
+    const [day, event] = end;
+    const death = patient.ends.os || patient.ends.death;
+    const isDeath = task === "os" || task === "death" || (known(death) && death[1] && death[0] <= day && task === META.primary);
+    if (event) found.push([day, isDeath ? "death" : task === "pfs" || task === "progression" ? "progression" : short, isDeath ? "death" : "progression"]);
+    else if (!found.some(([other, word]) => other === day && word === "end of follow-up") && (task === "os" || !known(patient.ends.os))) found.push([day, "end of follow-up", "censored"]);
+  }
+  return found.filter(([day, word], i) => found.findIndex(([d, w]) => d === day && w === word) === i);
+}
+
+// All that has a date, on one axis: visits and scans, tumour DNA over tumour size, markers, and the risk at each visit.
+function courseChart(patient, chosen, width, choose) {
+  const right = width - (width < 500 ? 62 : 96);
+  const x = scale(...span(patient), LEFT, right);
+  const parts = [];
+  let top = 26;
+  for (const panel of [timelinePanel, dnaPanel, sizePanel, markerPanel, riskPanel]) {
+    const made = panel(patient, chosen, { left: LEFT, right, top, width }, x);
+    if (!made) continue;
+    parts.push(made.node);
+    top += made.height + 34;
+  }
+  const bottom = top - 22;
+  const [low, high] = span(patient);
+  const days = ticks(low, high, Math.max(3, Math.floor((right - LEFT) / 70)));
+  const now = x(patient.day[chosen]);
+  const later = right - now > 3 && svg("rect", { x: now + 1, y: 8, width: right - now + 4, height: bottom - 8, class: "later" });
+  const chart = drawing(width, bottom + 34, courseWords(patient),
+    days.map((day) => line([[x(day), 14], [x(day), bottom]], { class: "rule" })),
+    line([[x(0), 8], [x(0), bottom]], { class: "start" }),
+    parts, later,
+    line([[now, 8], [now, bottom]], { class: "chosen" }),
+    days.map((day) => label(x(day), bottom + 14, day, { class: "tick", "text-anchor": "middle" })),
+    label(LEFT, bottom + 30, "days since start of treatment (day 0)", { class: "axis" }));
+  // Names stay legible over the pale part.
+  chart.append(...chart.querySelectorAll(".panel-name, .end, .event, .picked"));
+  chart.addEventListener("click", (event) => {
+    const at = ((event.clientX - chart.getBoundingClientRect().left) * width) / chart.getBoundingClientRect().width;
+    const far = patient.day.map((day) => Math.abs(x(day) - at));
+    choose(far.indexOf(Math.min(...far)));
+  });
+  return chart;
+}
+
+function courseWords(patient) {
+  return `Course over time: ${patient.day.length} visits, ${patient.scans.length} scans, ${patient.dna.length} ctDNA samples. The same figures are in the tables below.`;
+}
+
+const narrow = (box) => box.width < 500;
+
+// Visits, blood draws, scans with their response, and what happened.
+function timelinePanel(patient, chosen, box, x) {
+  const rows = [["visits", patient.day], ["blood", patient.draws], ["scans", patient.scans.map(([day]) => day)]].filter(([, days]) => days.length);
+  const nodes = rows.map(([name, days], i) => [
+    label(box.left - 5, box.top + i * 19 + 4, name, { class: "tick", "text-anchor": "end" }),
+    days.map((day) => {
+      if (name === "visits") return svg("circle", { cx: x(day), cy: box.top + i * 19, r: patient.day[chosen] === day ? 5.5 : 4, class: patient.day[chosen] === day ? "visit picked" : "visit" });
+      if (name === "blood") return svg("path", { d: `M${x(day)} ${box.top + i * 19 - 5}l4 7a4 4 0 1 1 -8 0z`, class: "blood" });
+      return svg("rect", { x: x(day) - 3.5, y: box.top + i * 19 - 3.5, width: 7, height: 7, class: "scan" });
+    }),
+  ]);
+  const end = box.top + rows.length * 19;
+  const events = happenings(patient), within = events.filter(([day]) => x(day) <= box.right + 1), beyond = events.filter(([day]) => x(day) > box.right + 1);
+  let edge = Infinity;
+  const words = [...within].sort((a, b) => b[0] - a[0]).map(([day, word, kind]) => {
+    const text = `${word}, day ${day}`, right = Math.min(x(day) - 9, edge), fits = right - text.length * 6.4 > box.left;
+    if (fits) edge = right - text.length * 6.4 - 20;
+    return [
+      kind === "censored" ? line([[x(day), end - 6], [x(day), end + 6]], { class: "censored" }) : svg("path", { d: `M${x(day)} ${end - 7}l7 7l-7 7l-7 -7z`, class: kind }),
+      fits ? label(right, end + 4, text, { class: "event", "text-anchor": "end" }) : null,
+    ];
+  });
+  const after = end + (within.length ? 19 : 0);
+  if (beyond.length) words.push(label(box.right, after + 4, `${beyond.map(([day, word]) => `${word}, day ${day}`).join("; ")} →`, { class: "event", "text-anchor": "end" }));
+  if (within.length) words.push(label(box.left - 5, end + 4, "events", { class: "tick", "text-anchor": "end" }));
+  if (beyond.length) words.push(label(box.left - 5, after + 4, "later", { class: "tick", "text-anchor": "end" }));
+  return { node: svg("g", {}, nodes, words), height: after - box.top + (beyond.length ? 19 : 0) - 8 };
+}
+
+// Tumour DNA on a logarithmic axis; a sample below its limit of detection is an open circle on that limit.
+function dnaPanel(patient, chosen, box, x) {
+  const points = patient.dna;
+  if (!points.length) return null;
+  const shown = points.map(([, value, limit, detected]) => (detected && value > 0 ? value : limit)).filter((value) => value > 0);
+  if (!shown.length) return null;
+  const low = 10 ** Math.floor(Math.log10(Math.min(...shown)) - 0.05), high = 10 ** Math.ceil(Math.log10(Math.max(...shown)) + 0.01);
+  const height = 104, y = scale(low, high, box.top + height, box.top, true);
+  const values = [];
+  for (let value = low; value <= high * 1.001; value *= 10) values.push(Number(value.toPrecision(3)));
+  const place = ([day, value, limit, detected]) => [x(day), y(detected && value > 0 ? value : limit > 0 ? limit : low)];
+  const limits = points.filter((point) => point[2] > 0).map(([day, , limit]) => [x(day), y(limit)]);
+  return {
+    height,
+    node: svg("g", {}, frame(box, `${META.dna} (${narrow(box) ? "log" : "log scale"}; ○ not detected)`, values, y, (value) => `${Number((value * 100).toPrecision(3))} %`),
+      limits.length ? [line(limits.length > 1 ? limits : [[box.left, limits[0][1]], [box.right, limits[0][1]]], { class: "limit" }), label(box.right + 5, limits.at(-1)[1] + 4, narrow(box) ? "LOD" : "LOD (limit)", { class: "end" })] : null,
+      line(points.map(place), { class: "series", stroke: COLOURS[0] }),
+      points.map((point) => svg("circle", { cx: place(point)[0], cy: place(point)[1], r: 3.6, stroke: COLOURS[0], fill: point[3] ? COLOURS[0] : "#fff", "stroke-width": 1.6 }))),
+  };
+}
+
+// Sum of the diameters of target lesions, with the RECIST response of each scan.
+function sizePanel(patient, chosen, box, x) {
+  const points = patient.scans.filter(([, size]) => known(size));
+  if (!points.length) return null;
+  const high = Math.max(...points.map(([, size]) => size), 10) * 1.22;
+  const height = 84, y = scale(0, high, box.top + height, box.top);
+  let free = -Infinity;
+  return {
+    height,
+    node: svg("g", {}, frame(box, narrow(box) ? "tumour size: target lesions, mm" : "tumour size on scans: sum of target lesions, mm, and RECIST response", ticks(0, high, 3), y, String),
+      line(points.map(([day, size]) => [x(day), y(size)]), { class: "series", stroke: SIZE_COLOUR }),
+      points.map(([day, size, , response, fresh]) => {
+        const text = response ? response + (fresh ? " +new" : "") : "";
+        const fits = x(day) - free > text.length * 7 || (response === "PD" && x(day) - free > 8);
+        if (text && fits) free = x(day);
+        return [
+          svg("rect", { x: x(day) - 3.5, y: y(size) - 3.5, width: 7, height: 7, fill: response === "PD" ? WORSE : SIZE_COLOUR }),
+          text && fits ? label(x(day), y(size) - 9, text, { class: response === "PD" ? "recist worse" : "recist", "text-anchor": "middle" }) : null,
+        ];
+      })),
+  };
+}
+
+// Serum markers as a multiple of their value before treatment, at most five.
+function markerPanel(patient, chosen, box, x) {
+  const series = patient.markers.slice(0, 5).map(([name, unit, points]) => {
+    const usable = points.filter(([, value]) => value > 0);
+    const base = usable.filter(([day]) => day <= 0).at(-1) || usable[0];
+    return base ? { name, points: usable.map(([day, value]) => [day, value / base[1]]) } : null;
+  }).filter((each) => each && each.points.length);
+  if (!series.length) return null;
+  const all = series.flatMap((each) => each.points.map(([, value]) => value));
+  const low = Math.min(0.5, ...all), high = Math.max(2, ...all);
+  const height = 104, y = scale(low, high, box.top + height, box.top, true);
+  const values = [1 / 64, 1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 16, 64].filter((value) => value >= low * 0.99 && value <= high * 1.01);
+  return {
+    height,
+    node: svg("g", {}, frame(box, narrow(box) ? "blood markers, × pre-treatment value (log)" : "blood markers, times the value before treatment (log scale)", values, y, (value) => (value < 1 ? `1/${1 / value}` : `×${value}`)),
+      series.map(({ points }, i) => [
+        line(points.map(([day, value]) => [x(day), y(value)]), { class: "series thin", stroke: COLOURS[i] }),
+        points.map(([day, value]) => svg("circle", { cx: x(day), cy: y(value), r: 2.2, fill: COLOURS[i] })),
+      ]),
+      endLabels(series.map(({ name, points }, i) => ({ y: y(points.at(-1)[1]), text: called(name), colour: COLOURS[i] })), box.right + 5, 13)),
+  };
+}
+
+// Risk within both horizons at every visit, the threshold of the alert, and the visits that raised it.
+function riskPanel(patient, chosen, box, x) {
+  const task = META.primary;
+  if (!task || !patient.risk[task][0].concat(patient.risk[task][1]).some(known)) return null;
+  const height = 112, y = scale(0, META.parts, box.top + height, box.top);
+  const traces = [1, 0].map((k) => ({
+    points: patient.risk[task][k].map((risk, i) => (known(risk) ? [x(patient.day[i]), y(risk)] : null)).filter(known),
+    colour: COLOURS[k ? 3 : 1], text: `${META.horizons[k]} days`,
+  })).filter((each) => each.points.length);
+  const alarms = patient.alerts.map((alert, i) => [alert, i]).filter(([alert, i]) => known(alert) && alert[0] && known(patient.risk[task][0][i]));
+  const threshold = patient.alerts.map((alert, i) => (known(alert) && known(alert[1]) ? [x(patient.day[i]), y(alert[1])] : null)).filter(known);
+  return {
+    height,
+    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)} within …, at each visit${alarms.length ? " (▲ alert)" : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
+      threshold.length ? [line(threshold.length > 1 ? threshold : [[box.left, threshold[0][1]], [box.right, threshold[0][1]]], { class: "limit" })] : null,
+      traces.map(({ points, colour }) => [line(points, { class: "series", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: 3.4, fill: colour }))]),
+      alarms.map(([, i]) => svg("path", { d: `M${x(patient.day[i])} ${y(patient.risk[task][0][i]) - 17}l6 10h-12z`, class: "alarm" })),
+      endLabels([...traces.map(({ points, colour, text }) => ({ y: points.at(-1)[1], text, colour })), ...threshold.slice(-1).map(([, at]) => ({ y: at, text: narrow(box) ? "alert" : `alert (${META.horizons[0]} days)`, colour: COLOURS[4] }))], box.right + 5, 13)),
+  };
+}
+
+// Probability of no event in the days after the chosen visit; curves of earlier visits grey.
+function curveChart(patient, chosen, task, width) {
+  const curves = patient.curve[task] || [];
+  const mine = curves[chosen];
+  const height = 190, box = { left: 44, right: width - 20, top: 26 };
+  const last = META.times.at(-1);
+  const x = scale(0, last, box.left, box.right), y = scale(0, META.parts, box.top + height, box.top);
+  const places = (values) => [[x(0), y(META.parts)], ...values.map((value, i) => (known(value) ? [x(META.times[i]), y(value)] : null)).filter(known)];
+  const before = curves.slice(0, chosen).filter(known);
+  const days = last > 1500 ? ticks(0, last, 5) : [0, 90, 180, 365, 545, 730, 1095].filter((day) => day <= last && (width > 420 || day !== 545));
+  const nodes = [];
+  before.forEach((values, i) => nodes.push(line(places(values), { class: i === before.length - 1 ? "previous" : "older" })));
+  if (mine) {
+    const low = patient.low[task]?.[chosen], high = patient.high[task]?.[chosen];
+    if (low && high) nodes.push(svg("path", { d: `M${[...places(low), ...places(high).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
+    // The flat end is where the training patients end: drawn apart, so that it is not read as cure.
+    const flat = mine.findLastIndex((value, i) => i && value !== mine[i - 1]);
+    const all = places(mine);
+    nodes.push(line(all.slice(0, flat + 2), { class: "series now" }), line(all.slice(flat + 1), { class: "series now flat" }));
+    META.horizons.forEach((horizon, k) => {
+      const risk = patient.risk[task][k][chosen];
+      if (!known(risk) || horizon > last) return;
+      const [px, py] = [x(horizon), y(META.parts - risk)];
+      nodes.push(svg("circle", { cx: px, cy: py, r: 4, class: "reading" }), label(px + 7, py - 5, percent(META.parts - risk), { class: "value" }));
+    });
+    const bound = patient.bounds[task]?.[chosen];
+    if (known(bound)) nodes.push(line([[x(Math.min(bound, last)), box.top], [x(Math.min(bound, last)), box.top + height]], { class: "limit" }));
+  }
+  return drawing(width, box.top + height + 40, `${taskName(task)} after visit ${patient.visit[chosen]}`,
+    frame(box, "probability", [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
+    nodes,
+    days.map((day) => [line([[x(day), box.top + height], [x(day), box.top + height + 4]], { class: "start" }), label(x(day), box.top + height + 17, day, { class: "tick", "text-anchor": "middle" })]),
+    label(box.left, box.top + height + 34, `days after the visit of day ${patient.day[chosen]}`, { class: "axis" }));
+}
+
+// Signed bars: to the right raises, to the left lowers.
+function reasonBars(entries, width) {
+  const most = Math.max(...entries.map(([, value]) => Math.abs(value)), 1e-9);
+  const middle = width * 0.71, reach = width * 0.28;
+  return drawing(width, entries.length * 24 + 24, entries.map(([name, value, words]) => words).join("; "),
+    label(middle - 6, 12, "lowers ←", { class: "tick", "text-anchor": "end" }), label(middle + 6, 12, "→ raises", { class: "tick" }),
+    entries.map(([name, value], i) => {
+      const size = (Math.abs(value) / most) * reach, at = 24 + i * 24;
+      return [
+        label(0, at + 12, name.length * 6.6 > width * 0.42 ? `${name.slice(0, Math.floor((width * 0.42) / 6.6))}…` : name, { class: "reason" }),
+        svg("rect", { x: value < 0 ? middle - size : middle, y: at, width: Math.max(1, size), height: 15, fill: value < 0 ? COLOURS[0] : COLOURS[1] }),
+      ];
+    }),
+    line([[middle, 18], [middle, 24 + entries.length * 24]], { class: "start" }));
+}

@@ -1,0 +1,217 @@
+"use strict";
+// The page of one patient: what is said after the chosen visit, the course, curves, reasons, and everything as tables.
+
+const taskName = (task) => (META.tasks.find(([key]) => key === task) || [task, spaced(task)])[1];
+const shortName = (task) => (META.tasks.find(([key]) => key === task) || [task, "", spaced(task)])[2];
+const eventName = (task) => ({ pfs: "progression or death", progression: "progression", os: "death", death: "death" }[task] || `the event of ${taskName(task)}`);
+const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance (below LOD)", rise: "above baseline", baseline: "baseline", "no call": "no call" };
+
+// The last tumour DNA sample known at a visit, or null.
+const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
+// The last scan by the day of a visit, or null.
+const scanAt = (patient, index) => patient.scans.filter(([day, size]) => day <= patient.day[index] && known(size)).at(-1) || null;
+
+// A rise from the lowest value so far, which a fall against baseline may hide; empty where there is none to speak of.
+const riseWords = (point) => (point && point[3] && known(point[7]) && point[7] >= 1.5 ? `×${Number(point[7].toPrecision(2))} its lowest so far` : "");
+
+// Day of the alarm that is up at a visit: raised there, or not long before. Null without one.
+function alarmAt(patient, index) {
+  const up = patient.day.filter((day, i) => i <= index && patient.alerts[i]?.[0] && patient.day[index] - day <= META.alertDays);
+  return up.at(-1) ?? null;
+}
+
+function dnaValue(point) {
+  if (!point) return "–";
+  const [, value, limit, detected] = point;
+  return detected ? share(value) : limit > 0 ? `not detected (below ${share(limit)})` : "not detected";
+}
+
+// How a risk moved since the visit before, in percentage points.
+function change(now, before) {
+  if (!known(now) || !known(before)) return null;
+  const points = Math.round((now / META.parts) * 100) - Math.round((before / META.parts) * 100);
+  return { points, sign: points > 0 ? "▲" : points < 0 ? "▼" : "=", words: points > 0 ? `up ${points} points` : points < 0 ? `down ${-points} points` : "unchanged", kind: points >= 5 ? "worse" : points <= -5 ? "better" : "same" };
+}
+
+function statusWords(patient) {
+  const [code, day] = patient.status;
+  return [`no event to day ${day}`, `${META.primary === "pfs" || META.primary === "progression" ? "progressed" : "had the event"} on day ${day}`, `died on day ${day}`, META.heldOut ? "outcome not known" : "new patient: outcome not known"][code];
+}
+
+function patientView(patient, chosen, choose) {
+  return [
+    html("p", { class: "back" }, html("a", { href: "#", id: "back" }, "← All patients"), html("span", { class: "keys" }, "Escape: all patients · ← → : visits")),
+    html("h1", { tabindex: "-1", id: "title" }, "Patient ", patient.id),
+    html("p", { class: "kicker" }, META.simulated ? html("span", { class: "tag" }, "Simulated patient") : null, patient.facts.slice(0, 12).map(([name, value]) => html("span", { class: "fact" }, html("b", {}, called(name)), " ", value))),
+    html("p", { class: "answered" }, answeredWords(patient)),
+    stepper(patient, chosen, choose),
+    html("div", { id: "at" }),
+  ];
+}
+
+function answeredWords(patient) {
+  if (!META.heldOut) return "New patient: answered by the models of the run, which never saw this patient.";
+  const repeats = patient.answered.includes(" and ");
+  return `Held out: every figure comes from models that were not trained on this patient${patient.answered ? ` (${patient.answered})` : ""}.${repeats ? " Curves and risks are the mean over repeats." : ""}`;
+}
+
+// The visit that everything below speaks of.
+function stepper(patient, chosen, choose) {
+  const last = patient.visit.length - 1;
+  const slider = html("input", { type: "range", id: "visit", min: 0, max: last, step: 1, value: chosen, "aria-label": "Visit", "aria-valuetext": visitWords(patient, chosen) });
+  slider.value = String(chosen);
+  slider.addEventListener("input", () => choose(Number(slider.value)));
+  const step = (by, text, name) => {
+    const button = html("button", { type: "button", "aria-label": name, id: by < 0 ? "earlier" : "later" }, text);
+    button.addEventListener("click", () => choose(Number(slider.value) + by));
+    return button;
+  };
+  return html("div", { class: "stepper" }, html("label", { for: "visit" }, "Seen from ", html("strong", { id: "which" }, visitWords(patient, chosen)), patient.now < last ? html("span", { class: "keys" }, ` · opened at the last visit before ${META.primary ? eventName(META.primary) : "the event"}`) : null), html("div", { class: "slide" }, step(-1, "‹", "Earlier visit"), slider, step(1, "›", "Later visit")));
+}
+
+const visitWords = (patient, index) => `visit ${index + 1} of ${patient.visit.length}, day ${patient.day[index]}`;
+
+// Everything that depends on the visit.
+function visitView(patient, chosen, width, choose) {
+  const half = width > 760 ? (width - 40) / 2 : width;
+  return [
+    html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
+    tiles(patient, chosen),
+    html("p", { class: "after" }, html("b", {}, "What is known of the outcome: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "None of it was shown to the models that answered."),
+    html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; for ${META.alertDays} days after it no further one is raised${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
+    html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
+      html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
+    META.hasReasons ? html("section", {}, html("h2", {}, "Why"), reasonsView(patient, chosen, half, width > 760 ? "pair two" : "pair")) : null,
+    html("section", {}, html("h2", {}, "What was measured"), sampledTable(patient, chosen), outsideView(patient)),
+    html("section", {}, html("h2", {}, "All visits"), visitTable(patient, chosen), patient.dna.length ? html("p", { class: "foot" }, `${META.dna}: fall since the last sample on or before day 0 (baseline). No call: no baseline sample in which tumour DNA was found. LOD: limit of detection.`) : null, valuesTable(patient)),
+  ];
+}
+
+function goneWords(patient, task, chosen) {
+  const end = patient.ends[task];
+  return known(end) && end[1] && end[0] <= patient.day[chosen] ? `Not predicted: ${eventName(task)} came on day ${end[0]}, by this visit.` : "No prediction at this visit.";
+}
+
+function outlookHint() {
+  const band = META.hasBand ? "The band is the spread of the ensemble. " : "No band is drawn: this run holds no interval of its curves. ";
+  const bound = META.hasBounds ? `The dashed vertical line is the conformal lower bound on the time to the event. ` : "";
+  return `Blue: seen from the chosen visit. Dark grey: the visit before; pale grey: still earlier visits. ${band}${bound}The dotted end of a curve lies beyond the follow-up of the training patients and says nothing, least of all cure.`;
+}
+
+function curveWords(patient, chosen, task) {
+  const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days` : null)).filter(known);
+  const bound = patient.bounds[task]?.[chosen];
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Lower bound: at least ${Math.round(META.boundsLevel * 100)}\u00a0% of patients stay free of it longer than their bound, here ${Math.round(bound)} days.` : "");
+}
+
+// The chosen visit in two or three sentences.
+function summaryWords(patient, chosen) {
+  const task = META.primary, words = [`After ${visitWords(patient, chosen)}: `];
+  const [first, second] = task ? [0, 1].map((k) => patient.risk[task][k][chosen]) : [null, null];
+  if (known(first) || known(second)) {
+    const moved = chosen ? change(second ?? first, known(second) ? patient.risk[task][1][chosen - 1] : patient.risk[task][0][chosen - 1]) : null;
+    words.push(`predicted risk of ${eventName(task)} is `, known(first) ? html("b", {}, `${percent(first)} within ${META.horizons[0]} days`) : "", known(first) && known(second) ? " and " : "", known(second) ? html("b", {}, `${percent(second)} within ${META.horizons[1]} days`) : "", moved ? ` (the latter ${moved.words} since the visit before)` : "", ". ");
+  } else if (task) words.push(goneWords(patient, task, chosen), " ");
+  const dna = dnaAt(patient, chosen);
+  if (dna) words.push(`${META.dna} ${dnaValue(dna)}`, dna[4] === patient.visit[chosen] ? "" : ` (no sample now; this is of day ${dna[0]})`, ...(dna[5] === "baseline" ? [", the baseline. "] : dna[5] === "no call" ? [". "] : [`: ${CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
+  const scan = scanAt(patient, chosen);
+  if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}.`);
+  const alarm = alarmAt(patient, chosen);
+  if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert was raised on day ${alarm}.`));
+  return words;
+}
+
+function tiles(patient, chosen) {
+  const shown = [];
+  for (const task of META.tasks.map(([key]) => key)) {
+    META.horizons.forEach((horizon, k) => {
+      if (task !== META.primary && k === 0) return;
+      const risk = patient.risk[task][k][chosen];
+      if (!known(risk)) return;
+      const moved = chosen ? change(risk, patient.risk[task][k][chosen - 1]) : null;
+      shown.push([`risk of ${eventName(task)} within ${horizon} days`, percent(risk), moved ? html("span", { class: moved.kind }, `${moved.sign} ${moved.words} since the visit before`) : chosen ? "" : "first visit"]);
+    });
+  }
+  const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
+  const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
+  if (known(response)) shown.push(["probability of response (CR or PR)", percent(response), from === chosen ? "before the first assessment" : `from day ${patient.day[from]}, the last visit before the first assessment`]);
+  const dna = dnaAt(patient, chosen);
+  if (dna) shown.push([`molecular response (day ${dna[0]})`, CALL_SHORT[dna[5]], [dnaValue(dna), riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
+  return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
+}
+
+const FEATURES = { change_first: "change since first", change_previous: "change since last", above_nadir: "above its lowest", nadir: "lowest so far", since_nadir: "time since lowest" };
+
+// A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
+function featureName(assay, feature) {
+  const [name, ...rest] = feature.split(":");
+  return `${[called(name), ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${spaced(assay)})`;
+}
+
+function reasonsView(patient, chosen, width, shape) {
+  const blocks = META.tasks.map(([task]) => task).concat(META.hasResponse ? ["response"] : []).flatMap((task) => {
+    const raises = task === "response" ? "the probability of response" : `the risk of ${eventName(task)}`;
+    const words = (name, value) => `${name} ${value > 0 ? "raises" : "lowers"} ${raises}`;
+    const bars = (pairs, names) => reasonBars([...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8).map(([place, value]) => [names(place), value, words(names(place), value)]), width);
+    const groups = [[patient.reasons[task]?.[chosen]?.map((value, place) => [place, value]).filter(([, value]) => known(value)), (place) => called(META.reasonNames[place]), "by assay"], [patient.features[task]?.[chosen], (place) => featureName(...META.features[place]), "by feature"]];
+    return groups.filter(([pairs]) => pairs && pairs.length).map(([pairs, names, kind]) => {
+      const top = [...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]))[0];
+      return html("figure", {}, html("h3", {}, `${task === "response" ? "Response" : shortName(task)}, ${kind}`), bars(pairs, names), html("figcaption", {}, `Most of all: ${words(names(top[0]), top[1])}.`));
+    });
+  });
+  return blocks.length ? [html("p", { class: "hint" }, "How much each assay or feature moved this prediction. It explains the model; it proves no cause."), html("div", { class: shape }, blocks)] : html("p", { class: "note" }, "No reasons were computed for this visit.");
+}
+
+const scrolled = (name, table) => html("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, table);
+
+// Which assay had a new sample at which visit.
+function sampledTable(patient, chosen) {
+  if (!META.modalities.length) return html("p", { class: "note" }, "Which assays were there is not told by the tables of this page.");
+  const lacking = META.modalities.filter((name, i) => patient.sampled[i][chosen] === 0).map(called);
+  const text = [["–", "never measured so far"], ["○", "known from an earlier visit"], ["●", "new at this visit"]];
+  return [
+    html("p", {}, lacking.length ? `Missing up to this visit: ${lacking.join(", ")}. The prediction is made without.` : "Every assay of the run is known by this visit."),
+    scrolled("Assays by visit", html("table", { class: "grid" }, html("caption", { class: "hidden" }, "Assays by visit"),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "assay \\ day"), patient.day.map((day, i) => html("th", { scope: "col", class: i === chosen ? "picked" : null }, day)))),
+      html("tbody", {}, META.modalities.map((name, i) => html("tr", {}, html("th", { scope: "row" }, called(name)), patient.sampled[i].map((state, visit) => html("td", { class: `state${state}${visit === chosen ? " picked" : ""}` }, html("span", { "aria-hidden": "true" }, text[state][0]), html("span", { class: "hidden" }, text[state][1])))))))),
+    html("p", { class: "foot" }, "● new sample at this visit   ○ known from an earlier visit   – never measured so far"),
+  ];
+}
+
+function outsideView(patient) {
+  const found = patient.outside;
+  if (!found) return html("p", { class: "note" }, "How far this patient is outside the range of the training patients is not known.");
+  const out = found.out.map(([name, value, unit, low, high, there]) => `${called(name.split(":").at(-1))}${name.includes(":") ? ` (${name.split(":")[0]}, first visit)` : ""} ${known(value) ? value : ""}${unit ? ` ${unit}` : ""}, training ${low} to ${high}${there ? ` ${there}` : ""}`);
+  return html("div", { class: "outside" }, html("h3", {}, "Like the training patients?"),
+    html("p", {}, html("b", {}, `${found.out.length} of ${found.of}`), ` numeric covariates and first blood values (${found.of ? Math.round((100 * found.out.length) / found.of) : 0}\u00a0%) lie outside the range that holds the middle 98\u00a0% of training patients`, out.length ? ":" : ".", " ", found.out.length > 2 ? "The prediction leans on few patients like this one." : ""),
+    out.length ? html("ul", {}, out.map((text) => html("li", {}, text))) : null,
+    found.new.length ? html("p", {}, `Hardly seen in training: the value of ${found.new.map(called).join(", ")}.`) : null,
+    found.combination === false ? html("p", {}, "Fewer than five training patients had this set of assays at the first visit.") : null,
+    META.heldOut ? html("p", { class: "foot" }, "The range is that of the whole cohort of the run.") : null);
+}
+
+// Every figure of every visit.
+function visitTable(patient, chosen) {
+  const heads = ["visit", "day"], cells = [(i) => i + 1, (i) => patient.day[i]];
+  for (const [task, , short] of META.tasks) META.horizons.forEach((horizon, k) => { heads.push(`${short} risk ${horizon} d`); cells.push((i) => percent(patient.risk[task][k][i])); });
+  if (META.hasResponse) { heads.push("response probability"); cells.push((i) => percent(patient.response[i])); }
+  if (patient.dna.length) {
+    const mine = (i) => patient.dna.filter((point) => point[4] === patient.visit[i]).at(-1);
+    heads.push(META.dna, "molecular response", "times lowest so far");
+    cells.push((i) => dnaValue(mine(i)), (i) => (mine(i) ? `${CALL_SHORT[mine(i)[5]]}${known(mine(i)[6]) && mine(i)[5] !== "rise" ? ` (${mine(i)[5] === "clearance" ? "at least " : ""}−${Math.floor(mine(i)[6] * 100)} %)` : ""}` : "–"), (i) => (mine(i) && known(mine(i)[7]) ? (mine(i)[7] < 1 ? "new lowest" : `×${mine(i)[7]}`) : "–"));
+  }
+  if (patient.scans.length) { heads.push("last scan"); cells.push((i) => { const scan = scanAt(patient, i); return scan ? `day ${scan[0]}: ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}` : "–"; }); }
+  if (META.hasBounds) for (const [task, , short] of META.tasks) { heads.push(`${short} lower bound, days`); cells.push((i) => number(patient.bounds[task]?.[i])); }
+  if (META.hasAlerts) { heads.push("alert"); cells.push((i) => (known(patient.alerts[i]) ? (patient.alerts[i][0] ? "raised" : "no") : "–")); }
+  return scrolled("All visits", html("table", {}, html("caption", { class: "hidden" }, "All visits"), html("thead", {}, html("tr", {}, heads.map((head) => html("th", { scope: "col" }, head)))),
+    html("tbody", {}, patient.day.map((_, i) => html("tr", { class: i === chosen ? "picked" : null }, cells.map((cell) => html("td", {}, cell(i))))))));
+}
+
+// All blood values, a row per draw.
+function valuesTable(patient) {
+  if (!patient.markers.length) return null;
+  const days = [...new Set(patient.markers.flatMap(([, , points]) => points.map(([day]) => day)))].sort((a, b) => a - b);
+  return html("details", {}, html("summary", {}, "All blood values"), scrolled("All blood values", html("table", {}, html("caption", { class: "hidden" }, "All blood values"),
+    html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "day of draw"), patient.markers.map(([name, unit]) => html("th", { scope: "col" }, called(name), unit ? ` (${unit})` : "")))),
+    html("tbody", {}, days.map((day) => html("tr", {}, html("td", {}, day), patient.markers.map(([, , points]) => html("td", {}, number(points.filter(([other]) => other === day).at(-1)?.[1])))))))));
+}

@@ -1,0 +1,49 @@
+"""Takes the pictures of the guide anew: python tests/report/monitor/screenshots.py PAGE docs/img."""
+
+import base64
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+
+#: Name, view, width, height in CSS pixels.
+PICTURES = (
+    ("monitor_cohort", "", 1280, 900),
+    ("monitor_patient", "#p=0", 1280, 1540),
+    ("monitor_outlook", "#p=0", 1280, 900),
+    ("monitor_phone", "#p=0", 390, 1500),
+    ("monitor_phone_cohort", "", 390, 900),
+)
+
+
+def browser() -> Any:
+    """A headless Chromium that reaches nothing."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
+
+
+def take(page: Path, out: Path) -> None:
+    """Write the pictures of a page."""
+    driver = browser()
+    try:
+        for name, view, width, height in PICTURES:
+            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            driver.get("about:blank")
+            driver.get(page.resolve().as_uri() + view)
+            if name == "monitor_outlook":
+                driver.execute_script("document.querySelectorAll('#at section')[1].scrollIntoView()")
+            shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+            (out / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+    finally:
+        driver.quit()
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]), Path(sys.argv[2]))
