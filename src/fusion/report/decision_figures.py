@@ -27,7 +27,7 @@ def decision_plate(run: Run, task: str) -> Plate:
     outcome = "response" if task == RESPONSE else f"the event by {horizon / DAYS_PER_MONTH:.0f} months"
     with figure_style():
         drawing, axes = panel(height=3.4)
-        _draw(axes, {model: lines[model] for model in (FUSION, *best, TREAT_ALL)})
+        draw_decision(axes, {model: lines[model] for model in (FUSION, *best, TREAT_ALL)})
         axes.set(xlabel=f"Threshold: probability of {outcome}", ylabel="Net benefit per patient")
         key = "decision-response" if task == RESPONSE else f"decision-{run.endpoints.index(task)}"
         half = next((figure.value for at, figure in lines[FUSION] if at == 0.5), None)
@@ -46,7 +46,7 @@ def decision_plate(run: Run, task: str) -> Plate:
     )
 
 
-def _draw(axes: Axes, lines: Lines) -> None:
+def draw_decision(axes: Axes, lines: Lines) -> None:
     """One line a model, treating all dashed, treating none at zero."""
     top = max(figure.value if figure.high is None else figure.high for points in lines.values() for _, figure in points)
     for series, (model, points) in enumerate(lines.items()):
