@@ -220,7 +220,7 @@ def finished(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-LONG = [*SHORT, "members=2", "trainer.lightning.max_epochs=60", "trainer.patience=60", "trainer.batch_size=8"]
+LONG = [*SHORT, "members=2", "trainer.lightning.max_epochs=32", "trainer.patience=32", "trainer.batch_size=8"]
 
 
 @pytest.fixture(scope="module")

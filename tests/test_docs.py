@@ -19,6 +19,7 @@ EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 SOURCE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yaml|ipynb)")
 #: What the guide to a new assay invents, and what lies in a user's folder.
 ELSEWHERE = (
+    "MODEL_CARD.md",
     "tcr.py",
     "test_tcr.py",
     "tcr.yaml",

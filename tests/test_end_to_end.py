@@ -40,7 +40,7 @@ def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(cohort_folder: Path) -> tuple[Path, str]:
     """A finished run, and what was printed."""
     folder = cohort_folder.parent / "run"
-    words = [*on_cohort(cohort_folder), *FAST, "experiment=demo_fast", "split.repeats=2"]
+    words = [*on_cohort(cohort_folder), *FAST, "experiment=demo_fast", "split.repeats=2", "workers=2"]
     words.append(f"hydra.run.dir={folder}")
     done = script("train", *words, "trainer.lightning.max_epochs=8")
     assert done.returncode == 0, done.stderr
@@ -64,10 +64,18 @@ def read_json(path: Path) -> dict:
 
 def test_every_file_of_the_contract_is_there(run: Path):
     files = ["manifest.json", "splits.csv", "predictions.parquet", "baselines.parquet", "metrics.json"]
-    files += ["report/index.html", ".hydra/config.yaml", ".hydra/overrides.yaml", "qc.json"]
+    files += [
+        "final_model/model_card.json",
+        "final_model/MODEL_CARD.md",
+        "report/index.html",
+        ".hydra/config.yaml",
+        ".hydra/overrides.yaml",
+        "qc.json",
+    ]
     of_fold = ["model.safetensors", "preprocessing.json", "preprocessing.safetensors", "last.ckpt", "best.ckpt"]
     files += [f"fold_{r}_{k}/{name}" for r in range(2) for k in range(2) for name in [*of_fold, "metrics.csv"]]
     assert [name for name in files if not (run / name).is_file()] == []
+    assert [*run.glob("worker_*.log"), *run.glob(".*.lock")] == [], "the second process ended as it should"
     assert [path.name for path in run.rglob("*.part")] == []
     assert [path.name for path in run.rglob("*.log")] == []
 
@@ -107,6 +115,33 @@ def test_splits_are_disjoint_and_cover_everyone(run: Path):
     assert set(splits["part"]) == {"train", "val", "test"}
     tested = splits[splits["part"] == "test"]
     assert tested.groupby("repeat")["patient_id"].apply(lambda ids: ids.is_unique and len(ids) == 36).all()
+
+
+def test_the_final_model_is_locked_and_says_what_it_is_for(run: Path, cohort_folder: Path, tmp_path: Path, capfd):
+    card = read_json(run / "final_model" / "model_card.json")
+    assert card["research_use_only"] is True
+    assert "Decisions on the treatment" in card["facts"]["Not made for"]
+    assert "Gives no medical advice" in (run / "final_model" / "MODEL_CARD.md").read_text()
+    changed = tmp_path / "changed"
+    shutil.copytree(run / "final_model", changed / "final_model")
+    for name in ("config.json", "manifest.json"):
+        shutil.copy(run / name, changed)
+    weights = changed / "final_model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    words = [f"data.path={cohort_folder}", f"out={tmp_path / 'x.json'}"]
+    assert called("predict", f"run={changed}", *words) == 1
+    assert "model.safetensors is not the file that model_card.json names" in capfd.readouterr().err
+    assert called("predict", f"run={run}", *words) == 0
+    answer = read_json(tmp_path / "x.json")
+    assert answer["model"]["files_sha256"] == card["files_sha256"]
+    assert called("predict", f"run={run}", f"data.path={cohort_folder}", f"out={tmp_path / 'x.parquet'}") == 0
+    rows = pd.read_parquet(tmp_path / "x.parquet").query("task == 'os'").set_index(["patient_id", "visit"])
+    for patient in answer["patients"]:
+        for visit in patient["visits"]:
+            said = visit["tasks"]["os"]["probabilities"]["survival_365"]
+            assert abs(said - rows.loc[(patient["patient_id"], visit["visit"]), "survival_365"]) < 1e-5
 
 
 def test_what_is_handed_on_predicts_the_same_and_names_nobody(run: Path, cohort_folder: Path, tmp_path: Path):

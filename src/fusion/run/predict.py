@@ -1,5 +1,6 @@
 """`predict`: apply a run to another cohort."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,9 @@ from fusion.data.dataset import load_tables
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
+from fusion.run.locked_model import read_card
+from fusion.run.predict_json import as_json
+from fusion.training.checkpoint import write_json
 from fusion.training.fold import load_fold
 
 
@@ -19,6 +23,7 @@ def predict(config: DictConfig) -> int:
     folder, out = Path(wanted["run"]), Path(wanted["out"])
     values = config_of(folder)
     places = _fitted_models(folder, of_folds=wanted["folds"])
+    card = read_card(folder / "final_model") if places[0].name == "final_model" else None
     recipe = build_recipe(values)
     cohort = open_cohort({**values["data"], "path": wanted["data"]["path"], "simulate_if_absent": False})
     tables = load_tables(cohort, recipe.make_modalities())
@@ -40,9 +45,18 @@ def predict(config: DictConfig) -> int:
             console.print(f"modality {name}: {len(features)} features not in this cohort, left neutral: {shown}")
     rows = _averaged(frames)
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(out, index=False)
+    if out.suffix == ".json":
+        commit = (json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("git") or {}).get("commit")
+        facts = {"run": values["name"], "commit": commit, "files_sha256": card["files_sha256"] if card else None}
+        write_json(out, as_json(rows, facts))
+    else:
+        rows.to_parquet(out, index=False)
     which = f"{len(places)} folds" if len(places) > 1 else places[0].name
     console.print(f"wrote {out}: {cohort.num_patients} patients, {which} of {values['members']} models")
+    if wanted.get("pages"):
+        from fusion.run.monitor import monitor_new  # matplotlib takes a second to import
+
+        console.print(f"patients: {monitor_new(folder, cohort, rows, Path(wanted['pages']))}", markup=False)
     return 0
 
 

@@ -23,6 +23,8 @@ from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of, print_scores, score_folder
 from fusion.run.helpers import helped
+from fusion.run.locked_model import lock_model
+from fusion.run.monitor import monitor_run
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
 from fusion.training.crossvalidate import TABLES, Job, final_job, fit_jobs, fold_jobs, read_predictions
@@ -83,7 +85,10 @@ def train_with(config: DictConfig, workers: int) -> int:
     if values["evaluation"]["report"]:
         with watch.stage("report"):
             build_report(folder)
+            monitor_run(folder)
         write_json(folder / "manifest.json", manifest)
+    if values["final_model"]:
+        lock_model(folder)
     print_scores(metrics, values["name"])
     console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
     return 0
