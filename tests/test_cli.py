@@ -14,7 +14,7 @@ import pytest
 from composed import FAST, ROOT, called, composed, on_cohort
 from tiny import write_tiny_cohort
 
-COMMANDS = ("simulate", "validate", "train", "tune", "evaluate", "predict", "report")
+COMMANDS = ("simulate", "validate", "train", "tune", "evaluate", "predict", "report", "explain", "figures", "power")
 #: The shortest way through train.py.
 SHORT = [*FAST, "modality=[clinical,plasma]", "task=[os]", "baselines=none", "evaluation.report=false", "members=1"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fusion.metrics.power import crossing, needed_patients, power_table, rising
+from fusion.metrics.power import Crossing, crossing, needed_patients, power_table, rising
 
 SIZES = (50, 100, 200, 400, 800)
 
@@ -39,7 +39,7 @@ def test_power_and_needed_patients_are_those_of_the_formula():
     assert needed.power.patients == pytest.approx(exact, rel=0.04)
     assert needed.low.patients <= needed.power.patients <= needed.high.patients
     assert needed.gain.where == "smallest"
-    assert needed.patients == needed.power.patients
+    assert needed.both.patients == needed.power.patients
 
 
 def test_a_sure_gain_has_power_one_and_needs_the_smallest_size():
@@ -52,7 +52,24 @@ def test_a_sure_gain_has_power_one_and_needs_the_smallest_size():
 def test_what_is_shown_may_still_add_too_little():
     needed = needed_patients(power_table(studies(effect=0.2), add=0.5), 0.8, 0.5)[0]
     assert needed.power.patients is not None
-    assert needed.gain.patients is needed.patients is None
+    assert needed.gain.patients is needed.both.patients is None
+
+
+def test_a_gain_that_falls_as_the_others_learn_is_no_longer_there_once_it_shows():
+    falling = pd.concat(
+        [studies(gain, (size,)) for size, gain in zip(SIZES, (0.3, 0.25, 0.19, 0.18, 0.17), strict=True)]
+    )
+    needed = needed_patients(power_table(falling, add=0.2), 0.8, 0.2)[0]
+    assert needed.gain == Crossing("smallest", SIZES[0])
+    assert 200 < needed.power.patients < 400
+    assert needed.both.where == "beyond"
+    assert needed_patients(power_table(falling, add=0.1), 0.8, 0.1)[0].both.patients == needed.power.patients
+
+
+def test_a_level_that_is_reached_later_is_found_after_the_start():
+    sizes, values = [100, 200, 400], [0.5, 0.1, 0.5]
+    assert crossing(sizes, values, 0.3).patients == 100
+    assert crossing(sizes, values, 0.3, start=150).patients == crossing(sizes[1:], values[1:], 0.3).patients == 283
 
 
 def test_days_are_answered_apart():
@@ -73,13 +90,12 @@ def test_an_interval_that_is_not_defined_shows_nothing():
 
 def test_more_patients_are_never_needed_for_less_power():
     rng = np.random.default_rng(1)
-    for _ in range(50):
-        values = rng.random(len(SIZES))
-        sizes = [crossing(SIZES, values, level).patients or 10**9 for level in np.linspace(0.05, 0.95, 10)]
-        assert sizes == sorted(sizes)
+    for values in rng.random((10, len(SIZES))):
         curve = rising(values)
         assert (np.diff(curve) >= 0).all()
         assert curve.mean() == pytest.approx(values.mean())
+        sizes = [crossing(SIZES, curve, level).patients or 10**9 for level in np.linspace(0.05, 0.95, 10)]
+        assert sizes == sorted(sizes)
 
 
 def test_the_level_of_a_size_is_reached_at_this_size():

@@ -4,7 +4,8 @@ Dimension key: K sizes of a cohort.
 
 A replicate is one study as it might have been: it gives the gain in C-index from an assay, with a 95 % interval. Power
 is the share of replicates whose interval lies above zero. Whether the gain is worth having is another question, and
-answered apart: at which size the mean gain reaches the wanted one.
+answered apart: at which size the mean gain reaches the wanted one. Power rises with size; the gain need not: more
+patients teach the model that lacks the assay, too.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ class Needed:
         power: Size from which on the gain is told from none with the wanted power.
         low: The same by the upper limits of the power: as few might do.
         high: The same by its lower limits: as many might be needed.
-        gain: Size at which the mean gain reaches the wanted one.
+        gain: Smallest size at which the mean gain reaches the wanted one.
+        both: Smallest size that has the power, and at which the mean gain is the wanted one.
     """
 
     day: float
@@ -55,13 +57,7 @@ class Needed:
     low: Crossing
     high: Crossing
     gain: Crossing
-
-    @property
-    def patients(self) -> int | None:
-        """Patients for both, the power and the wanted gain; None where one of them is at none of the sizes."""
-        if self.power.patients is None or self.gain.patients is None:
-            return None
-        return max(self.power.patients, self.gain.patients)
+    both: Crossing
 
 
 def power_table(replicates: pd.DataFrame, add: float) -> pd.DataFrame:
@@ -112,39 +108,38 @@ def rising(values: Sequence[float] | Floats, weights: Sequence[float] | Floats |
 
 
 def crossing(
-    sizes: Sequence[int] | NDArray[np.int64],
-    values: Sequence[float] | Floats,
-    level: float,
-    weights: Sequence[float] | Floats | None = None,
+    sizes: Sequence[int] | NDArray[np.int64], values: Sequence[float] | Floats, level: float, start: int = 0
 ) -> Crossing:
-    """Size at which the rising curve through `values` reaches `level`, read on a straight line in log size.
+    """Smallest size from `start` on at which `values` reach `level`, read on straight lines in log size.
 
     Args:
         sizes: Patients, increasing, "K".
         values: Of each size, "K"; those that are not finite are left out.
         level: To be reached.
-        weights: Of each value in the isotonic fit, "K"; equal by default.
+        start: Smaller sizes do not count.
 
     >>> crossing([100, 200, 400], [0.3, 0.7, 0.9], level=0.8)
     Crossing(where='reached', patients=283)
     >>> crossing([100, 200], [0.3, 0.7], level=0.8)
     Crossing(where='beyond', patients=None)
     """
-    sizes, values = np.asarray(sizes), np.asarray(values, dtype=np.float64)
-    if np.any(np.diff(sizes) <= 0):
+    places, heights = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if np.any(np.diff(places) <= 0):
         raise ValueError("sizes must increase; sort them and leave repeats out")
-    known = np.isfinite(values)
-    if not known.any():
-        return Crossing("beyond", None)
-    sizes, curve = sizes[known], rising(values[known], None if weights is None else np.asarray(weights)[known])
-    reached = np.flatnonzero(curve >= level - 1e-12)
+    known = np.isfinite(heights)
+    places, heights = places[known], heights[known]
+    if len(places) and places[0] < start <= places[-1]:  # the curve begins at `start`
+        at_start = np.interp(np.log(start), np.log(places), heights)
+        later = places > start
+        places, heights = np.append(float(start), places[later]), np.append(at_start, heights[later])
+    reached = np.flatnonzero((heights >= level - 1e-12) & (places >= start))
     if not len(reached):
         return Crossing("beyond", None)
     first = int(reached[0])
     if first == 0:
-        return Crossing("smallest", int(sizes[0]))
-    share = (level - curve[first - 1]) / (curve[first] - curve[first - 1])
-    log_size = np.log(sizes[first - 1]) + share * (np.log(sizes[first]) - np.log(sizes[first - 1]))
+        return Crossing("reached" if start and places[0] == start else "smallest", int(places[0]))
+    share = (level - heights[first - 1]) / (heights[first] - heights[first - 1])
+    log_size = np.log(places[first - 1]) + share * (np.log(places[first]) - np.log(places[first - 1]))
     return Crossing("reached", int(np.ceil(np.exp(log_size) - 1e-6)))
 
 
@@ -159,14 +154,12 @@ def needed_patients(table: pd.DataFrame, power: float, add: float) -> list[Neede
     found = []
     for day, rows in table.groupby("day", sort=True):
         sizes, weights = rows["patients"].to_numpy(), rows["replicates"].to_numpy(dtype=np.float64)
-        at = {
-            name: crossing(sizes, rows[column].to_numpy(), level, weights)
-            for name, column, level in (
-                ("power", "power", power),
-                ("low", "power_high", power),
-                ("high", "power_low", power),
-                ("gain", "difference", add),
-            )
+        reaches = {
+            name: crossing(sizes, rising(rows[column].to_numpy(dtype=np.float64), weights), power)
+            for name, column in (("power", "power"), ("low", "power_high"), ("high", "power_low"))
         }
-        found.append(Needed(day=float(day), **at))
+        gains = rows["difference"].to_numpy(dtype=np.float64)
+        shown = reaches["power"].patients
+        both = Crossing("beyond", None) if shown is None else crossing(sizes, gains, add, start=shown)
+        found.append(Needed(day=float(day), **reaches, gain=crossing(sizes, gains, add), both=both))
     return found
