@@ -6,6 +6,7 @@ torch is imported only once a command has work to do, so that `--help` is quick.
 import logging
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,16 @@ OmegaConf.register_new_resolver("fusion.run_dir", lambda default: _resume_from()
 OmegaConf.register_new_resolver("fusion.word", lambda value: "null" if value is None else str(value), replace=True)
 
 
+#: Modules of `fusion.run` that are not named after their command.
+_HOMES = {"simulate": "cohorts", "validate": "cohorts", "report": "folder"}
+
+
 def _command(body: str, config: DictConfig) -> None:
     """Run a body of `fusion.run` and turn the user's mistakes into a message and exit code 1."""
     logging.getLogger("numexpr").setLevel(logging.WARNING)  # it tells the number of threads as pandas is imported
     try:
-        from fusion import run
-
-        code = getattr(run, body)(config)
+        home = import_module(f"fusion.run.{_HOMES.get(body, body)}")  # of this command alone: some import Lightning
+        code = getattr(home, body)(config)
     except KeyboardInterrupt:
         folder = HydraConfig.get().runtime.output_dir
         hint = f"; go on with resume={folder}" if body in ("train", "tune") else ""
@@ -84,3 +88,6 @@ tune = _main("tune")
 evaluate = _main("evaluate")
 predict = _main("predict")
 report = _main("report")
+explain = _main("explain")
+figures = _main("figures")
+power = _main("power")

@@ -55,6 +55,7 @@ def test_a_column_of_chance_is_shown_hardly_ever(tmp_path: Path):
     assert share_shown(write_cohort(tmp_path / "cohort", patients=150, knows=0.0), size=50, number=8) <= 0.1
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_same_with_one_worker_and_two_and_nothing_is_run_again(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
