@@ -98,7 +98,8 @@ def traces_of(run: Path, cohort: Path, task: str, models: Sequence[str]) -> dict
 def main(words: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in words)
     if "run" not in given or "data.path" not in given:
-        raise SystemExit("name the run and its cohort: run=DIR data.path=DIR")
+        print("nothing to do: name a run and its cohort, run=DIR data.path=DIR")
+        return
     rates = [float(rate) for rate in given.get("rates", "0.1,0.25,0.5,1").split(",")]
     models = [name for name in given.get("models", "").split(",") if name]
     setting = AlertSetting()

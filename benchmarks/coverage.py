@@ -114,7 +114,8 @@ def main(words: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in words)
     runs = [Path(name) for name in given.get("runs", "").strip("[]").split(",") if name]
     if not runs:
-        raise SystemExit("name finished runs: 'runs=[A,B]'")
+        print("nothing to do: name finished runs, 'runs=[A,B]'")
+        return
     alpha = float(given.get("alpha", "0.1"))
     table = pd.concat([tables_of(run, alpha) for run in runs], ignore_index=True)
     for name in ("median_lower_days", "single"):
