@@ -20,6 +20,9 @@ SOURCE = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yaml|ipy
 #: What the guide to a new assay invents, and what lies in a user's folder.
 ELSEWHERE = (
     "MODEL_CARD.md",
+    "RUN_DIR/",
+    "explain/",
+    "figures/",
     "tcr.py",
     "test_tcr.py",
     "tcr.yaml",
