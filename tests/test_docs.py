@@ -22,6 +22,7 @@ ELSEWHERE = (
     "MODEL_CARD.md",
     "RUN_DIR/",
     "explain/",
+    "slides/",
     "figures/",
     "tcr.py",
     "test_tcr.py",
