@@ -74,9 +74,6 @@ def fit_prototypes(rows: Floats, num: int, components: int) -> Prototypes:
     >>> fit_prototypes(rows, num=2, components=1).membership(rows).argmax(axis=1)[[0, 3]].tolist() in ([0, 1], [1, 0])
     True
     """
-    from sklearn.exceptions import ConvergenceWarning  # a second of start-up that most runs can spare
-    from sklearn.mixture import GaussianMixture
-
     width = rows.shape[1]
     centre, directions = np.zeros(width), np.zeros((width, components))
     quadratic, linear = np.full((components, num), -0.5), np.zeros((components, num))
@@ -90,6 +87,9 @@ def fit_prototypes(rows: Floats, num: int, components: int) -> Prototypes:
     floor = LEAST_VARIANCE * z_RP.var() if len(rows) else 0.0
     found = min(num, len(np.unique(z_RP, axis=0)))
     if found >= 2:  # one row repeated has nothing to divide
+        from sklearn.exceptions import ConvergenceWarning  # a second of start-up that predicting can spare
+        from sklearn.mixture import GaussianMixture
+
         mixture = GaussianMixture(
             found,
             covariance_type="diag",
