@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from chromium import browser  # noqa: F401 (a fixture)
 from fake_run import write_run
 
 from fusion.report import build_report

@@ -82,7 +82,7 @@ class LandmarkCox(Baseline):
         for day in self.days:
             rows = last_rows(train, elapsed, day)
             rows = rows[outcome.at_risk[rows] & (end[rows] > day)]
-            if day > 0 and (outcome.event[rows].sum() < self.min_events or not self._has(day)):
+            if day > 0 and outcome.event[rows].sum() < self.min_events:
                 continue
             fresh = RidgeCox() if self._settled is None else self._settled[day].settled()
             model = fresh.fit(features[rows], modality, end[rows] - day, outcome.event[rows])
@@ -93,10 +93,8 @@ class LandmarkCox(Baseline):
         """A twin with the penalties, and no landmark more than those, of this one."""
         twin = copy.copy(self)
         twin._settled = {mark.day: mark.model for mark in self.models}
+        twin.days = list(twin._settled)
         return twin
-
-    def _has(self, day: float) -> bool:
-        return self._settled is None or day in self._settled
 
     def predict(self, table: VisitTable, times: Floats) -> SurvivalEstimate:
         """Curve from the latest landmark before each visit, given that the visit was reached."""

@@ -46,7 +46,7 @@ class LandmarkLogistic(Baseline):
             rows = rows[response.known[rows]]
             label = response.label[rows]
             few = min(np.sum(label == 0), np.sum(label == 1)) < self.min_patients
-            if day > 0 and (few or not self._has(day)):
+            if day > 0 and few:
                 continue
             fresh = RidgeLogistic(apart="clinical") if self._settled is None else self._settled[day].settled()
             model = fresh.fit(train.features[rows], train.modality, label)
@@ -57,10 +57,8 @@ class LandmarkLogistic(Baseline):
         """A twin with the penalties, and no landmark more than those, of this one."""
         twin = copy.copy(self)
         twin._settled = {mark.day: mark.model for mark in self.models}
+        twin.days = list(twin._settled)
         return twin
-
-    def _has(self, day: float) -> bool:
-        return self._settled is None or day in self._settled
 
     def predict(self, table: VisitTable, times: Floats) -> ResponseEstimate:
         """Probabilities from the latest landmark before each visit."""

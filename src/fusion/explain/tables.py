@@ -5,9 +5,11 @@ Dimension key: B patients, T visits, G features.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fusion.explain.feature_names import NamedValues, features_away, gene_sets, named, training_mean
 from fusion.explain.genes_hit import gene_contributions
@@ -45,7 +47,7 @@ def modality_table(view: FoldView, values: Mapping[str, ModalityValues], tasks: 
     `base + sum(contribution)` is `output`.
     """
     seen = {name: view.pool.seen(name)[view.patients].numpy() for name in view.pool.modalities}
-    day, frames = _days(view), []
+    frames = []
     for task in tasks:
         found = values[task]
         for number, name in enumerate(view.pool.modalities):
@@ -53,9 +55,7 @@ def modality_table(view: FoldView, values: Mapping[str, ModalityValues], tasks: 
             frames.append(
                 pd.DataFrame(
                     {
-                        "patient_id": np.array(view.held_out, dtype=object)[patient],
-                        "visit": visit,
-                        "day": day[patient, visit],
+                        **_places(view, patient, visit),
                         "task": task,
                         "modality": name,
                         "contribution": found.contribution[number].numpy()[patient, visit],
@@ -125,18 +125,25 @@ def feature_tables(view: FoldView, tasks: Sequence[str], steps: int, top: int = 
     )
 
 
+def _places(view: FoldView, patient: NDArray[np.int64], visit: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Who and when, of rows told by the places of patient and visit in the fold."""
+    return {
+        "patient_id": np.array(view.held_out, dtype=object)[patient],
+        "visit": visit,
+        "day": _days(view)[patient, visit],
+    }
+
+
 def _long(view: FoldView, by_modality: Mapping[str, NamedValues]) -> pd.DataFrame:
     """One row per contribution that is not zero, of modalities that the visit has seen."""
-    mask, day, frames = view.held_out_batch.visit_mask.numpy(), _days(view), []
+    mask, frames = view.held_out_batch.visit_mask.numpy(), []
     for name, values in by_modality.items():
         seen = view.pool.seen(name)[view.patients].numpy() & mask
         patient, visit, feature = np.nonzero((values.values != 0) & seen[..., None])
         frames.append(
             pd.DataFrame(
                 {
-                    "patient_id": np.array(view.held_out, dtype=object)[patient],
-                    "visit": visit,
-                    "day": day[patient, visit],
+                    **_places(view, patient, visit),
                     "modality": name,
                     "feature": np.array(values.names, dtype=object)[feature],
                     "contribution": values.values[patient, visit, feature],

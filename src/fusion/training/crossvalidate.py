@@ -94,13 +94,12 @@ def fit_jobs(
         stay: Wait for the models that other processes are at, and take over what one that was killed has left.
     """
 
-    def fit(job: Job, lock: FileLock) -> None:
-        with lock:
-            if not job.done:
-                fitted = _fit(cohort, tables, job.split, job.place, recipe, search, progress)
-                _write_predictions(cohort, tables, job.split, job.place, fitted, recipe, fit_baselines)
-            elif progress:
-                progress.fit_done(search.trials if search else 1)
+    def fit(job: Job) -> None:
+        if not job.done:
+            fitted = _fit(cohort, tables, job.split, job.place, recipe, search, progress)
+            _write_predictions(cohort, tables, job.split, job.place, fitted, recipe, fit_baselines)
+        elif progress:
+            progress.fit_done(search.trials if search else 1)
 
     busy = []
     for job in jobs:
@@ -108,11 +107,12 @@ def fit_jobs(
         lock = FileLock(job.place.with_name(f".{job.place.name}.lock"))
         try:
             with lock.acquire(timeout=0):
-                fit(job, lock)
+                fit(job)
         except Timeout:
             busy.append((job, lock))
     for job, lock in busy if stay else ():
-        fit(job, lock)
+        with lock:
+            fit(job)
 
 
 def read_predictions(jobs: Sequence[Job]) -> RunPredictions:
