@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from tiny import write_tiny_cohort
 
+from fusion.data import formats, tables
 from fusion.data.problems import CohortError
 from fusion.data.tables import (
     find_table,
@@ -53,6 +54,17 @@ def test_a_matrix_is_turned_to_samples_by_features(tmp_path: Path, suffix: str) 
 def test_a_parquet_index_is_a_first_column(tmp_path: Path) -> None:
     GENES.set_index("gene").to_parquet(tmp_path / "expression.parquet")
     assert read_matrix(tmp_path / "expression.parquet", "expression").features == ("TP53", "NA", "1")
+
+
+def test_a_matrix_of_numbers_is_read_a_few_columns_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"region": ["a", None, "c"], "S": [0.5, np.nan, 1e-3], "S.1": [1, 2, 300]})
+    plain = read_matrix(written(table, tmp_path / "methylation.tsv"), "methylation")
+    monkeypatch.setattr(formats, "CELLS", 1)
+    monkeypatch.setattr(tables, "read_parquet", None)  # the whole table is never read
+    matrix = read_matrix(written(table, tmp_path / "methylation.parquet"), "methylation")
+    assert (matrix.sample_ids, matrix.features) == (plain.sample_ids, plain.features) == (("S", "S.1"), ("a", "", "c"))
+    np.testing.assert_array_equal(matrix.values, plain.values)
+    assert matrix.values.flags.c_contiguous
 
 
 def test_lists_in_a_parquet_cell_are_refused(tmp_path: Path) -> None:

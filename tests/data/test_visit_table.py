@@ -102,6 +102,18 @@ def test_later_samples_change_no_earlier_row(cohort: Cohort, table: VisitTable) 
     assert not np.array_equal(again.features[~early], table.features[~early], equal_nan=True)
 
 
+def test_detail_follows_the_summary_of_its_assay_and_changes_none_of_it(cohort: Cohort, table: VisitTable) -> None:
+    pairs = fitted(cohort)
+    wide = build_visit_table(cohort, pairs, cohort.patient_ids, cohort.endpoints, detail=True)
+    more = np.array(["in detail" in owner for owner in wide.modality])
+    assert {owner for owner in wide.modality if "in detail" in owner} >= {"expression in detail"}
+    np.testing.assert_array_equal(wide.features[:, ~more], table.features)
+    assert tuple(np.array(wide.feature_names)[~more]) == table.feature_names
+    gap = np.isnan(wide.features)
+    of_expression = [i for i, name in enumerate(wide.feature_names) if name.startswith("expression:")]
+    assert (gap[:, of_expression] == gap[:, of_expression[:1]]).all()
+
+
 def test_chosen_patients_in_their_own_order(cohort: Cohort, table: VisitTable) -> None:
     chosen = ["P003", "P000"]
     part = build_visit_table(cohort, fitted(cohort), chosen, ["os"], response=False)

@@ -14,6 +14,7 @@ from fusion.data.clinical_tables import LeftOut
 from fusion.data.formats import suffix_of
 from fusion.data.problems import CohortError, Problem, fold, printable
 from fusion.data.schema import TableCheck
+from fusion.data.store import BagStore
 from fusion.data.tables import (
     ANNDATA_SUFFIXES,
     FEATURE_COLUMN,
@@ -49,6 +50,7 @@ class AssayCheck:
         listed: All samples of samples.csv with this assay; None when there is no such table to compare with.
         elsewhere: Assay of every other sample of samples.csv.
         settings: What cohort.yaml says of this assay.
+        store: Where bags are packed; None for nowhere.
         problems: What was found so far.
         left_out: What is set aside, and why.
         without_data: Samples that are set aside because nothing was measured.
@@ -60,6 +62,7 @@ class AssayCheck:
     listed: frozenset[str] | None
     elsewhere: dict[str, str]
     settings: dict[str, Any]
+    store: BagStore | None = None
     problems: list[Problem] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     without_data: set[str] = field(default_factory=set)
@@ -256,6 +259,9 @@ class AssayCheck:
         self._compare(self.assay, [path.stem for path in paths], f"add {self.assay}/<sample_id>.h5")
         faults: list[Problem] = []
         widths: dict[Path, int] = {}
+        packed = None if self.store is None else self.store.known(folder)
+        if packed is not None:  # of these very files, after they had passed
+            widths, paths = dict.fromkeys(paths, packed.dim), []
         for path in paths:
             try:
                 widths[path] = self._check_bag(path, faults)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fusion.data.store import BagStore
+
 #: RECIST classes counted as objective response.
 RESPONDERS = ("CR", "PR")
 
@@ -33,6 +35,7 @@ class Cohort:
         splits: The splits table as read (`patient_id`, `repeat`, `fold`), or None.
         left_out: What was left out and why, one row each: `file`, `item`, `reason`, `count` (variants of the item, or
             1).
+        store: Where its bags of patches are packed; None reads them where they lie.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Cohort:
     lesions: pd.DataFrame | None = None
     splits: pd.DataFrame | None = None
     left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["file", "item", "reason", "count"]))
+    store: BagStore | None = None
 
     @property
     def patient_ids(self) -> tuple[str, ...]:
@@ -93,23 +97,27 @@ def assign_visits(samples: pd.DataFrame, patient_ids: list[str], window: float) 
     places = samples.groupby("patient_id", sort=False).indices
     for patient in patient_ids:
         place = np.asarray(places.get(patient, []), dtype=np.int64)
+        groups: list[list[int]] = []
         if labels is not None and len(place) and not pd.isna(labels[place]).any():
-            groups = [place[labels[place] == label] for label in pd.unique(labels[place])]
+            by_label: dict[object, list[int]] = {}
+            for i in place.tolist():
+                by_label.setdefault(labels[i], []).append(i)
+            groups = list(by_label.values())
         else:
-            groups, opened = [], -np.inf
-            for i in place[np.argsort(available[place], kind="stable")]:
-                day = max(available[i], 0.0)
+            opened, order = -np.inf, place[np.argsort(available[place], kind="stable")]
+            for i, known in zip(order.tolist(), available[order].tolist(), strict=True):
+                day = max(known, 0.0)
                 if not groups or day > opened + window:
-                    groups.append(np.empty(0, dtype=np.int64))
+                    groups.append([])
                     opened = day
-                groups[-1] = np.append(groups[-1], i)
-        dated = sorted((max(0.0, float(available[group].max())), int(group[0]), group) for group in groups)
+                groups[-1].append(i)
+        dated = sorted((max(0.0, max(available[i] for i in group)), group[0], group) for group in groups)
         merged: list[tuple[float, list[int]]] = []
         for day, _, group in dated:  # two labels known on the same day are one prediction time
             if merged and merged[-1][0] == day:
                 merged[-1][1].extend(group)
             else:
-                merged.append((day, list(group)))
+                merged.append((float(day), list(group)))
         if not merged or merged[0][0] > window:
             merged.insert(0, (0.0, []))
         for visit, (day, members) in enumerate(merged):

@@ -61,6 +61,7 @@ def pack_cohort(
     tasks: Sequence[str] = (),
     *,
     summary: bool = False,
+    detail: bool = False,
 ) -> PatientBatch:
     """Lay the visits, samples and targets of some patients out as one batch.
 
@@ -70,6 +71,7 @@ def pack_cohort(
         patient_ids: Patients, in the order of the batch.
         tasks: Endpoints, and `response`, to give targets for; none for patients whose outcome is not known.
         summary: Whether to add what plain models see.
+        detail: And whether that includes the details of each assay.
     """
     patient_ids = tuple(patient_ids)
     row = pd.Series(np.arange(len(patient_ids)), index=list(patient_ids))
@@ -118,7 +120,7 @@ def pack_cohort(
         visit_mask=torch.from_numpy(mask),
         samples={name: _pack_samples(cohort, assay, row, shape[1]) for name, assay in assays.items()},
         targets=targets,
-        summary=spread(summary_columns(cohort, pairs, visits), np.nan) if summary else None,
+        summary=spread(summary_columns(cohort, pairs, visits, detail=detail), np.nan) if summary else None,
     )
 
 
@@ -151,7 +153,7 @@ def _pack_samples(cohort: Cohort, assay: Assay, row: pd.Series, num_visits: int)
 
 def select_patients(batch: PatientBatch, chosen: Int[Tensor, " P"]) -> PatientBatch:
     """Pick patients of a batch, in the order of `chosen`; rows of the others are not copied."""
-    num_visits = batch.num_visits
+    num_visits, chosen = batch.num_visits, chosen.to(batch.day.device)
     place = torch.full((batch.num_patients,), -1, dtype=torch.long, device=chosen.device)
     place[chosen] = torch.arange(chosen.numel(), device=chosen.device)
     return PatientBatch(

@@ -23,6 +23,7 @@ from fusion.data.clinical_tables import (
 from fusion.data.cohort import Cohort, assign_visits
 from fusion.data.problems import CohortError, Problem, printable
 from fusion.data.schema import REQUIRED_TABLES, SCHEMA_VERSION, TableCheck
+from fusion.data.store import BagStore
 from fusion.data.tables import FEATURE_COLUMN, find_tables, read_table
 
 TABLES = ("patients", "outcomes", "samples", "lesions", "splits")
@@ -38,17 +39,18 @@ def check_cohort(folder: Path | str) -> list[Problem]:
     return _inspect(Path(folder)).problems
 
 
-def read_cohort(folder: Path | str, visit_window: float = 7.0) -> Cohort:
+def read_cohort(folder: Path | str, visit_window: float = 7.0, store: BagStore | None = None) -> Cohort:
     """Read and check a cohort folder.
 
     Args:
         folder: The cohort folder.
         visit_window: Days that a visit stays open to further results; see `assign_visits`.
+        store: Where its bags are packed; bags that were packed were checked before, and are not read again.
 
     Raises:
         CohortError: The folder has problems; all of them are listed.
     """
-    found = _inspect(Path(folder))
+    found = _inspect(Path(folder), store)
     if found.problems:
         raise CohortError(found.problems)
     patients, outcomes = found.tables["patients"], found.tables["outcomes"]
@@ -70,6 +72,7 @@ def read_cohort(folder: Path | str, visit_window: float = 7.0) -> Cohort:
         lesions=found.tables.get("lesions"),
         splits=found.tables.get("splits"),
         left_out=pd.DataFrame(found.left_out, columns=["file", "item", "reason", "count"]),
+        store=store,
     )
 
 
@@ -89,7 +92,7 @@ class _Findings:
             self.left_out += checked.left_out
 
 
-def _inspect(folder: Path) -> _Findings:
+def _inspect(folder: Path, store: BagStore | None = None) -> _Findings:
     found = _Findings()
     if not folder.is_dir():
         found.problems.append(Problem(str(folder), "", "", "no such folder", "name a cohort folder in data.path"))
@@ -120,7 +123,7 @@ def _inspect(folder: Path) -> _Findings:
         again = {name: TableCheck(checks[name].file, checks[name].table, checks[name].key) for name in checks}
         check_order_of_events(again["samples"], again["outcomes"], found.tables["samples"], found.tables["outcomes"])
         found.problems += again["samples"].problems + again["outcomes"].problems
-    _check_assays(folder, checks.get("samples"), found)
+    _check_assays(folder, checks.get("samples"), found, store)
     return found
 
 
@@ -194,7 +197,7 @@ def _rivals(folder: Path) -> list[Problem]:
     return problems
 
 
-def _check_assays(folder: Path, samples: TableCheck | None, found: _Findings) -> None:
+def _check_assays(folder: Path, samples: TableCheck | None, found: _Findings, store: BagStore | None) -> None:
     """Check every assay that samples.csv names or the folder holds, and drop samples in which nothing was measured."""
     passed = found.tables.get("samples")
     listed: dict[str, str] = {}
@@ -212,6 +215,7 @@ def _check_assays(folder: Path, samples: TableCheck | None, found: _Findings) ->
             listed=frozenset(s for s, of in listed.items() if of == assay) if passed is not None else None,
             elsewhere={sample: of for sample, of in listed.items() if of != assay},
             settings=settings if isinstance(settings, dict) else {},
+            store=store,
         )
         check.run()
         found.problems += check.problems

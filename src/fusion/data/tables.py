@@ -3,13 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fusion.data.formats import COVERAGE_LAYER, TEXT_COLUMNS, read_anndata, read_parquet, read_text, suffix_of
+from fusion.data.formats import (
+    COVERAGE_LAYER,
+    TEXT_COLUMNS,
+    read_anndata,
+    read_parquet,
+    read_parquet_numbers,
+    read_text,
+    suffix_of,
+)
 from fusion.data.problems import CohortError, Problem, fold, printable
 
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -110,6 +119,10 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
         return Matrix(*read_anndata(path, assay)), []
     wanted = FEATURE_COLUMN.get(assay)
     if suffix_of(path) == ".parquet":
+        numbers = read_parquet_numbers(path)
+        if numbers is not None and (wanted is None or numbers[0].name == wanted):
+            names, sample_ids, values = numbers
+            return Matrix(values, sample_ids, _feature_names(names)), []
         table = read_parquet(path)
     else:
         table = read_text(path, text=TEXT_COLUMNS, first_is_text=True)
@@ -117,8 +130,7 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
         first = repr(str(table.columns[0])) if table.shape[1] else "no column"
         remedy = f"name the first column {wanted or 'feature'}; the others are sample_ids"
         raise CohortError([Problem(path.name, "", wanted or "", f"{first} as first column", remedy)])
-    names = table.iloc[:, 0]
-    features = tuple(names.astype(object).where(names.notna(), "").map(str))
+    features = _feature_names(table.iloc[:, 0])
     sample_ids = tuple(str(column) for column in table.columns[1:])
     body = table.iloc[:, 1:]
     if all(pd.api.types.is_numeric_dtype(dtype) for dtype in body.dtypes):
@@ -135,6 +147,10 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
             problems += fold(path.name, where, sample, found, remedy, total=len(rows))
     values = np.stack(columns) if columns else np.empty((0, len(features)), dtype=np.float32)
     return Matrix(np.ascontiguousarray(values), sample_ids, features), problems
+
+
+def _feature_names(column: "pd.Series[Any]") -> tuple[str, ...]:
+    return tuple(column.astype(object).where(column.notna(), "").map(str))
 
 
 def read_maf(path: Path) -> pd.DataFrame:

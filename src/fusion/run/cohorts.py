@@ -1,9 +1,11 @@
 """`simulate` and `validate`, and how every other command opens a cohort."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -12,6 +14,7 @@ from fusion.data.cohort import Cohort
 from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
 from fusion.data.simulator import simulate_cohort
+from fusion.data.store import open_store
 from fusion.run.console import console
 
 
@@ -38,8 +41,12 @@ def open_cohort(data: Mapping[str, Any]) -> Cohort:
     """Read a cohort folder; a simulated one is made first if it is absent."""
     folder = Path(data["path"])
     if data["simulate_if_absent"] and not folder.exists():
-        console.print(f"there is no {folder} yet: simulating it")
-        _simulated(out=folder, **data["simulate"])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):  # the other jobs of a sweep want it too
+            if not folder.exists():
+                console.print(f"there is no {folder} yet: simulating it")
+                _simulated(out=folder, **data["simulate"])
     if not folder.is_dir():
         raise ValueError(f"{folder} is {'no folder' if folder.exists() else 'not there'}; set data.path=DIR")
-    return read_cohort(folder, visit_window=data["visit_window"])
+    store = open_store(data.get("store", "auto"), partial(console.print, markup=False))
+    return read_cohort(folder, visit_window=data["visit_window"], store=store)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fusion.data.gene_sets import read_gene_sets
+from fusion.data.modalities import scaling
 from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.matrix import MatrixTable
 from fusion.data.modalities.methylation import Methylation, m_values
@@ -266,3 +267,24 @@ def test_rotation_turns_the_components_and_no_more(beta: MatrixTable) -> None:
     assert not np.allclose(one, other)
     np.testing.assert_allclose(np.square(one).sum(axis=1), np.square(other).sum(axis=1), rtol=1e-4)
     np.testing.assert_allclose(turned.standardised(beta, IDS) @ turned.loadings, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("components", [None, 3])
+def test_a_table_worked_on_in_blocks_says_the_same(
+    counts: MatrixTable, beta: MatrixTable, components: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = np.random.default_rng(3).integers(0, 9, (20, 12)).astype(np.float32)
+    covered = replace(beta, coverage=replace(beta.matrix, values=reads))
+    for make, table in ((Expression, counts), (Methylation, covered)):
+        whole, pieces = make(components=components), make(components=components)
+        whole.fit(table, IDS)
+        expected = whole.transform(table, IDS[:9]).rows, whole.summarise(table, IDS), whole.state().arrays
+        with monkeypatch.context() as small:
+            small.setattr(scaling, "BLOCK", 25)  # two samples of all features, one feature of all samples
+            pieces.fit(table, IDS)
+            rows, summary = pieces.transform(table, IDS[:9]).rows, pieces.summarise(table, IDS)
+            assert pieces.transform(table, []).rows.shape == (0, pieces.num_features)
+        np.testing.assert_allclose(rows, expected[0], atol=1e-6)
+        np.testing.assert_allclose(summary, expected[1], atol=1e-6)
+        for name, array in pieces.state().arrays.items():
+            np.testing.assert_allclose(array, expected[2][name], atol=1e-9, err_msg=name)

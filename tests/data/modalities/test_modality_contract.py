@@ -151,6 +151,8 @@ def test_state_survives_json_and_safetensors(make: Callable[[], Modality], cohor
     assert again.summary_names == modality.summary_names
     np.testing.assert_array_equal(again.transform(table, ids).rows, modality.transform(table, ids).rows)
     np.testing.assert_array_equal(again.summarise(table, ids), modality.summarise(table, ids))
+    assert again.detail_names == modality.detail_names
+    np.testing.assert_array_equal(again.detail(table, ids), modality.detail(table, ids))
 
 
 @every_modality
@@ -164,6 +166,10 @@ def test_shapes_names_and_finite_values(make: Callable[[], Modality], cohort: Co
     assert len(packed.offsets) == len(ids) + 1
     assert (np.diff(packed.offsets) >= 1).all()
     assert summary.shape == (len(ids), len(modality.summary_names))
+    detail = modality.detail(table, ids)
+    assert detail.shape == (len(ids), len(modality.detail_names))
+    assert np.isfinite(detail).all()
+    assert len({*modality.summary_names, *modality.detail_names}) == summary.shape[1] + detail.shape[1]
     assert len(set(modality.feature_names)) == modality.num_features
     assert np.isfinite(packed.rows).all()
     assert np.isfinite(summary).all()
@@ -191,6 +197,7 @@ def test_empty_sets(make: Callable[[], Modality], cohort: Cohort) -> None:
     assert packed.rows.shape == (0, modality.num_features)
     np.testing.assert_array_equal(packed.offsets, [0])
     assert modality.summarise(table, []).shape == (0, len(modality.summary_names))
+    assert modality.detail(table, []).shape == (0, len(modality.detail_names))
 
 
 @every_modality

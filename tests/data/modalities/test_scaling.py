@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fusion.data.modalities import components as components_module
 from fusion.data.modalities.components import fit_components
 from fusion.data.modalities.scaling import CLIP, fit_scaling
 
@@ -70,3 +71,13 @@ def test_components_agree_with_the_svd(shape: tuple[int, int]) -> None:
     scores = components.scores(values)
     np.testing.assert_allclose(np.abs(scores), np.abs(left[:, :4]) * np.sqrt(shape[0]), atol=1e-8)
     np.testing.assert_allclose(components.scale, singular[:4] / np.sqrt(shape[0]))
+
+
+@pytest.mark.parametrize("shape", [(60, 45), (45, 60)])
+def test_a_large_table_has_the_same_components(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(4).normal(size=shape) * np.linspace(3, 1, shape[1])
+    whole = fit_components(values - values.mean(axis=0), num=3)
+    monkeypatch.setattr(components_module, "MOST_DECOMPOSED", 40)
+    some = fit_components(values - values.mean(axis=0), num=3)
+    np.testing.assert_allclose(some.scale, whole.scale, rtol=1e-10)
+    np.testing.assert_allclose(some.loadings, whole.loadings, atol=1e-7)

@@ -109,6 +109,18 @@ class Modality(ABC):
     def summary_names(self) -> tuple[str, ...]:
         """Name of every column of `summarise`, known after `fit`."""
 
+    def detail(self, table: Any, sample_ids: Sequence[str]) -> NDArray[np.float32]:
+        """More than a mean tells, "S H": what the plain models inside an answer see beside the summary; none here.
+
+        The plain models that the answer is compared with see the summary alone.
+        """
+        return np.zeros((len(sample_ids), 0), dtype=np.float32)
+
+    @property
+    def detail_names(self) -> tuple[str, ...]:
+        """Name of every column of `detail`, known after `fit`."""
+        return ()
+
     @abstractmethod
     def missing_features(self, table: Any) -> tuple[str, ...]:
         """Features that the fit knows and this table lacks: reported when a model meets another cohort."""

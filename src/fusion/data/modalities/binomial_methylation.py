@@ -19,14 +19,15 @@ class BinomialMethylation(Methylation):
     shrunk or not, weighs them alike. A beta without known reads counts as blank.
     """
 
-    def _model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
+    def _in_model_space(
+        self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str], prior: Floats
+    ) -> Floats:
         reads = table.take_coverage(sample_ids, features)
         if reads is None:
             raise ValueError(
                 f"{self.name}: the cohort holds no {self.assay}_coverage table; add it, or take `Methylation`, which "
                 "does without"
             )
-        prior = np.array([self._prior[feature] for feature in features])
         return binomial_scores(table.take(sample_ids, features), reads, prior)
 
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+#: A table with more samples and features than this is not decomposed in full: Lanczos steps find what is asked for.
+MOST_DECOMPOSED = 2000
+
 
 @dataclass(frozen=True)
 class Components:
@@ -30,6 +33,10 @@ class Components:
         """
         return values_SG @ self.weights
 
+    def first(self, num: int) -> "Components":
+        """The strongest `num` of them."""
+        return Components(loadings=self.loadings[:, :num], scale=self.scale[:num])
+
     @property
     def weights(self) -> Floats:
         """What a standardised feature adds to each score, "G K"."""
@@ -48,7 +55,7 @@ def fit_components(values_SG: Floats, num: int) -> Components:
     array([[0.707],
            [0.707]])
     """
-    singular, directions = _right_singular(values_SG)
+    singular, directions = _right_singular(values_SG, num)
     varied = int((singular > 1e-6 * singular[0]).sum())  # directions without variance would be arbitrary
     num = min(num, max(varied, 1))
     loadings = directions[:, :num]
@@ -59,16 +66,23 @@ def fit_components(values_SG: Floats, num: int) -> Components:
     return Components(loadings=loadings, scale=np.where(scale > 1e-6, scale, 1.0))
 
 
-def _right_singular(values_SG: Floats) -> tuple[Floats, Floats]:
-    """Singular values, decreasing, and the right singular vectors as columns, by the smaller of the two Gram matrices.
+def _right_singular(values_SG: Floats, num: int) -> tuple[Floats, Floats]:
+    """Singular values, decreasing, and the first `num` right singular vectors as columns.
 
-    Serial assays have thousands of samples of a thousand features, where this is twenty times faster than an SVD.
+    By the smaller of the two Gram matrices: serial assays have thousands of samples of a thousand features, where this
+    is twenty times faster than an SVD. Of a large one all eigenvectors would be cubic work for a handful.
     """
     num_samples, num_features = values_SG.shape
+    if min(values_SG.shape) > MOST_DECOMPOSED and 0 < num < MOST_DECOMPOSED // 10:
+        from scipy.sparse.linalg import svds  # few tables are so large, and every command would wait for it
+
+        start = np.random.default_rng(0).standard_normal(min(values_SG.shape))
+        _, singular, directions = svds(values_SG, k=num, v0=start, solver="arpack")
+        return singular[::-1], directions[::-1].T
     tall = num_samples >= num_features
     eigenvalues, vectors = np.linalg.eigh(values_SG.T @ values_SG if tall else values_SG @ values_SG.T)
     singular = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
-    vectors = vectors[:, ::-1]
+    vectors = vectors[:, ::-1][:, :num]
     if tall:
         return singular, vectors
     directions = values_SG.T @ vectors

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusion.data.gene_sets import read_gene_sets
-from fusion.data.modalities.base import FittedState, PackedRows
-from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, extended
+from fusion.data.modalities.base import FittedState
+from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, ValuesOf, extended
+from fusion.data.modalities.scaling import blocks
 
 UNITS = ("counts", "tpm", "log")
 
@@ -79,33 +79,42 @@ class Expression(MatrixModality):
     def _required_features(self) -> frozenset[str]:
         return frozenset(gene for genes in self._gene_sets.values() for gene in genes)
 
-    def _fit_model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
+    def _fit_model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> ValuesOf:
         self._unit = _unit(table)
         self._library_genes, self._library_share = (), np.zeros(0)
         if self._unit == "counts":
-            counts = np.nan_to_num(table.take(sample_ids, features))
-            share = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)).mean(axis=0)
-            self._library_genes, self._library_share = tuple(features), share
-        return self._model_space(table, sample_ids, features)
+            slices = list(blocks(len(features), width=len(sample_ids)))
+            total = np.zeros((len(sample_ids), 1))
+            for some in slices:
+                total += np.nan_to_num(table.take(sample_ids, features[some])).sum(axis=1, keepdims=True)
+            total = np.maximum(total, 1.0)
+            shares = [(np.nan_to_num(table.take(sample_ids, features[some])) / total).mean(axis=0) for some in slices]
+            self._library_genes, self._library_share = tuple(features), np.concatenate(shares)
+        return self._model_space(table, sample_ids)
 
-    def _model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
+    def _model_space(self, table: MatrixTable, sample_ids: Sequence[str]) -> ValuesOf:
         if _unit(table) != self._unit:
             raise ValueError(
                 f"{self.name}: this cohort's unit is {_unit(table)!r}, the model was trained on {self._unit!r}; "
                 "convert the table, and name its unit in cohort.yaml under `expression: {unit: ...}`"
             )
-        values = table.take(sample_ids, features)
         if self._unit == "log":
-            return values
-        values = np.maximum(values, 0.0)
-        if self._unit == "counts":
-            values = values / self._library(table, sample_ids) * 1e6
-        return np.log2(values + 1.0)
+            return lambda genes: table.take(sample_ids, genes)
+        library = self._library(table, sample_ids) if self._unit == "counts" else None
+
+        def values_of(genes: Sequence[str]) -> Floats:
+            values = np.maximum(table.take(sample_ids, genes), 0.0)
+            return np.log2((values if library is None else values / library * 1e6) + 1.0)
+
+        return values_of
 
     def _library(self, table: MatrixTable, sample_ids: Sequence[str]) -> Floats:
-        present = np.isin(self._library_genes, table.matrix.features)
-        counts = table.take(sample_ids, [g for g, here in zip(self._library_genes, present, strict=True) if here])
-        total = np.nansum(counts, axis=1, keepdims=True) / max(float(self._library_share[present].sum()), 1e-6)
+        present = np.array([gene in table.column for gene in self._library_genes], dtype=np.bool_)
+        genes = [gene for gene, here in zip(self._library_genes, present, strict=True) if here]
+        total = np.zeros((len(sample_ids), 1))
+        for some in blocks(len(genes), width=len(sample_ids)):
+            total += np.nansum(table.take(sample_ids, genes[some]), axis=1, keepdims=True)
+        total /= max(float(self._library_share[present].sum()), 1e-6)
         return np.maximum(total, 1.0)
 
     def fit(self, table: MatrixTable, sample_ids: Sequence[str]) -> None:
@@ -118,9 +127,12 @@ class Expression(MatrixModality):
 
     def _set_means(self) -> Floats:
         """What a standardised gene adds to the mean of each set, "G sets"; a set without a gene here has none."""
-        members = [np.isin(self.features, genes) for genes in self._gene_sets.values()]
-        means = [chosen / max(int(chosen.sum()), 1) for chosen in members]
-        return np.array(means, dtype=np.float64).reshape(len(members), len(self.features)).T
+        row = {gene: place for place, gene in enumerate(self.features)}
+        means = np.zeros((len(self.features), len(self._gene_sets)))
+        for column, genes in enumerate(self._gene_sets.values()):
+            members = [row[gene] for gene in set(genes) if gene in row]
+            means[members, column] = 1.0 / max(len(members), 1)
+        return means
 
     def _signature_means(self) -> Floats:
         """What a standardised gene adds to each signature before it is put in units of its sd, "G P"."""
@@ -137,12 +149,9 @@ class Expression(MatrixModality):
         """The signatures among the columns of a row, which are its last; none unless asked for."""
         return (*self._gene_sets, *self._differences) if self.signatures else ()
 
-    def transform(self, table: MatrixTable, sample_ids: Sequence[str]) -> PackedRows:
-        if not self.signatures:
-            return super().transform(table, sample_ids)
-        values = self.standardised(table, sample_ids)
-        first = values if self.components is None else self._components.scores(values)[:, : self.components]
-        return PackedRows.one_each(np.column_stack([first, values @ self._signature_weights()]))
+    def _columns(self, values: Floats) -> Floats:
+        columns = super()._columns(values)
+        return np.column_stack([columns, values @ self._signature_weights()]) if self.signatures else columns
 
     def _signature_weights(self) -> Floats:
         return self._signature_means() / self._signature_sd
@@ -171,11 +180,9 @@ class Expression(MatrixModality):
         }
         return {**super().sizes, "groups": groups}
 
-    def summarise(self, table: MatrixTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
-        scores = super().summarise(table, sample_ids)
-        if not self._gene_sets:
-            return scores
-        return np.column_stack([scores, self.standardised(table, sample_ids) @ self._set_means()]).astype(np.float32)
+    def _summary(self, values: Floats) -> Floats:
+        scores = super()._summary(values)
+        return np.column_stack([scores, values @ self._set_means()]) if self._gene_sets else scores
 
     @property
     def summary_names(self) -> tuple[str, ...]:

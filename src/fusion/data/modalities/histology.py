@@ -7,6 +7,7 @@ import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,16 @@ from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
 from fusion.data.modalities.components import Components, fit_components
 from fusion.data.modalities.scaling import Scaling, fit_scaling
+from fusion.data.pack import PackedBags
+from fusion.data.precision import narrowed, require_precision, widened
+from fusion.data.store import BagStore, room_for_rows
 from fusion.prototypes import Prototypes, fit_prototypes
 
 #: Patches of each training slide that the scaling is learned from.
 PATCHES_TO_FIT = 64
+
+#: And of all of them together: thousands of slides need fewer of each.
+MOST_TO_FIT = 50_000
 
 #: Principal components of the patches in which prototypes for the plain baselines live.
 PROTOTYPE_COMPONENTS = 32
@@ -27,25 +34,84 @@ PROTOTYPE_COMPONENTS = 32
 #: Columns that say where a patch lies.
 PLACE = ("x", "y")
 
-#: Half precision ends here; no encoder's features come near.
-LARGEST_HALF = 6e4
-
 
 class BagTable:
-    """The slides of a cohort, read when first asked for and then kept in memory in half precision.
+    """The slides of a cohort, read from the pack of a store; without one each is read when first asked for and kept.
 
-    240 slides of 400 patches with 64 features take 12 MB; 10,000 patches of 1,536 features take 31 MB a slide, so that
-    `max_patches` decides what a large cohort needs.
+    Of a pack, memory holds what is being used, and the system takes back what is not. Without one, 240 slides of 400
+    patches with 64 features take 12 MB; 10,000 patches of 1,536 features take 31 MB a slide, so that `max_patches`
+    decides what a large cohort needs. The numbers are the same.
     """
 
-    def __init__(self, folder: Path, max_patches: int | None) -> None:
+    def __init__(
+        self, folder: Path, max_patches: int | None, precision: str = "fp16", store: BagStore | None = None
+    ) -> None:
+        """Look at a folder of bags.
+
+        Args:
+            folder: The bags.
+            max_patches: Patches of a slide that are read, as `chosen_patches` chooses them.
+            precision: How features are kept, see `fusion.data.precision`.
+            store: Where the folder is packed; None reads it as it is.
+        """
         self.folder = folder
         self.max_patches = max_patches
-        self._bags: dict[str, NDArray[np.float16]] = {}
+        self.precision = precision
+        self.store = store
+        self.packed = None if store is None else store.open(folder, precision)
+        self._bags: dict[str, NDArray[Any]] = {}
         self._places: dict[str, NDArray[np.float16] | None] = {}
 
-    def bag(self, sample_id: str) -> NDArray[np.float16]:
-        """Patches "N D" of a slide, at most `max_patches`, in the order of the file."""
+    def num_patches(self, sample_id: str) -> int:
+        """Patches of a slide, at most `max_patches`."""
+        if (packed := self._pack_of(sample_id)) is None:
+            return len(self._read(sample_id))
+        num_patches = packed.num_patches(sample_id)
+        return num_patches if self.max_patches is None else min(num_patches, self.max_patches)
+
+    def width(self, sample_id: str) -> int:
+        """Features of a patch."""
+        packed = self._pack_of(sample_id)
+        return self._read(sample_id).shape[1] if packed is None else packed.dim
+
+    def bag(self, sample_id: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Patches "N D" of a slide, at most `max_patches`, in the order of the file; or these `rows` of them."""
+        if (packed := self._pack_of(sample_id)) is None:
+            kept = self._read(sample_id)
+            return widened(kept if rows is None else kept[rows])
+        chosen = self._chosen(sample_id, packed)
+        if chosen is None:
+            return packed.features(sample_id, rows)
+        return packed.features(sample_id, chosen if rows is None else chosen[rows])
+
+    def places(self, sample_id: str) -> NDArray[np.float16]:
+        """Where the patches of `bag` lie, "N 2", as `slide_places` tells it."""
+        if (packed := self._pack_of(sample_id)) is None:
+            self._read(sample_id)
+            places = self._places[sample_id]
+        else:
+            coords, chosen = packed.coords(sample_id), self._chosen(sample_id, packed)
+            places = None if coords is None else slide_places(coords)
+            places = places if places is None or chosen is None else places[chosen]
+        if places is None or not np.isfinite(places).all():
+            raise ValueError(
+                f"histology: the bag of sample {sample_id} has no coords, or some that are no numbers; store one "
+                "[x, y] per patch as `coords` in its .h5 or .pt file, or set coordinates=false"
+            )
+        return places
+
+    def _pack_of(self, sample_id: str) -> PackedBags | None:
+        return self.packed if self.packed is not None and sample_id in self.packed else None
+
+    def _chosen(self, sample_id: str, packed: PackedBags) -> NDArray[np.int64] | None:
+        """Patches of the file that `bag` gives; None for all."""
+        num_patches = packed.num_patches(sample_id)
+        if self.max_patches is None or num_patches <= self.max_patches:
+            return None
+        return chosen_patches(sample_id, num_patches, self.max_patches)
+
+    def _read(self, sample_id: str) -> NDArray[Any]:
+        """A bag from its own file, as it is kept in memory."""
         if sample_id not in self._bags:
             path = find_bag(self.folder, sample_id)
             if path is None:
@@ -55,20 +121,9 @@ class BagTable:
                 )
             bag = read_bag(path)
             chosen = chosen_patches(sample_id, len(bag.features), self.max_patches)
-            self._bags[sample_id] = np.clip(bag.features[chosen], -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+            self._bags[sample_id] = narrowed(bag.features, self.precision)[chosen]
             self._places[sample_id] = None if bag.coords is None else slide_places(bag.coords)[chosen]
         return self._bags[sample_id]
-
-    def places(self, sample_id: str) -> NDArray[np.float16]:
-        """Where the patches of `bag` lie, "N 2", as `slide_places` tells it."""
-        self.bag(sample_id)
-        places = self._places[sample_id]
-        if places is None or not np.isfinite(places).all():
-            raise ValueError(
-                f"histology: the bag of sample {sample_id} has no coords, or some that are no numbers; store one "
-                "[x, y] per patch as `coords` in its .h5 or .pt file, or set coordinates=false"
-            )
-        return places
 
 
 def slide_places(coords: NDArray[np.float64]) -> NDArray[np.float16]:
@@ -108,6 +163,9 @@ class Histology(Modality):
             slide must have them.
         summary_prototypes: Prototypes of a mixture of patches whose shares of each slide are given to the plain
             baselines beside the components of the mean patch; 0 gives none.
+        detail_prototypes: Where that is 0, prototypes whose shares the plain models inside an answer see.
+        precision: How patches are kept in memory and in the store: `fp16`, `bf16`, or `fp32` for the very numbers of
+            the files.
     """
 
     is_set = True
@@ -122,6 +180,8 @@ class Histology(Modality):
         max_patches: int | None = 4096,
         coordinates: bool = False,
         summary_prototypes: int = 0,
+        detail_prototypes: int = 16,
+        precision: str = "fp16",
     ) -> None:
         super().__init__(name, assay, specimen)
         self.components = components
@@ -129,6 +189,8 @@ class Histology(Modality):
         self.max_patches = max_patches
         self.coordinates = coordinates
         self.summary_prototypes = summary_prototypes
+        self.detail_prototypes = detail_prototypes
+        self.precision = require_precision(precision)
         self._scaling: Scaling
         self._patch_components: Components | None
         self._slide_scaling: Scaling
@@ -137,16 +199,13 @@ class Histology(Modality):
         self._share_scaling: Scaling
 
     def load(self, cohort: Cohort) -> BagTable:
-        return BagTable(cohort.folder / self.assay, self.max_patches)
+        return BagTable(cohort.folder / self.assay, self.max_patches, self.precision, cohort.store)
 
     def fit(self, table: BagTable, sample_ids: Sequence[str]) -> None:
         ids = self.training_ids(sample_ids)
-        width = table.bag(ids[0]).shape[1]
-        parts = [
-            self._checked(table, s, width)[chosen_patches(s, len(table.bag(s)), PATCHES_TO_FIT)].astype(np.float64)
-            for s in ids
-        ]
-        patches = np.concatenate(parts)
+        width, each = table.width(ids[0]), max(1, min(PATCHES_TO_FIT, MOST_TO_FIT // len(ids)))
+        parts = [self._checked(table, s, width, chosen_patches(s, table.num_patches(s), each)) for s in ids]
+        patches = np.concatenate(parts).astype(np.float64)
         self._scaling = fit_scaling(patches)
         self._patch_components = None
         if self.components is not None:
@@ -155,20 +214,21 @@ class Histology(Modality):
         self._slide_scaling = fit_scaling(means)
         self._slide_components = fit_components(self._slide_scaling.standardise(means), num=self.summary_components)
         self._prototypes = None
-        if self.summary_prototypes:
+        if num := self.summary_prototypes or self.detail_prototypes:
             self._prototypes = fit_prototypes(
-                self._scaling.standardise(patches), num=self.summary_prototypes, components=PROTOTYPE_COMPONENTS
+                self._scaling.standardise(patches), num=num, components=PROTOTYPE_COMPONENTS
             )
             self._share_scaling = fit_scaling(self._root_shares(self._prototypes, table, ids))
 
-    def _checked(self, table: BagTable, sample_id: str, width: int) -> NDArray[np.float16]:
-        bag = table.bag(sample_id)
-        if bag.shape[1] != width:
+    def _checked(
+        self, table: BagTable, sample_id: str, width: int, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[Any]:
+        if table.width(sample_id) != width:
             raise ValueError(
-                f"{self.name}: the patches of sample {sample_id} have {bag.shape[1]} features, training had {width}; "
-                "use the same patch encoder for all slides"
+                f"{self.name}: the patches of sample {sample_id} have {table.width(sample_id)} features, training had "
+                f"{width}; use the same patch encoder for all slides"
             )
-        return bag
+        return table.bag(sample_id, rows)
 
     def _standardised(self, table: BagTable, sample_id: str) -> NDArray[np.float64]:
         bag = self._checked(table, sample_id, len(self._scaling.mean))
@@ -192,10 +252,13 @@ class Histology(Modality):
         return roots
 
     def transform(self, table: BagTable, sample_ids: Sequence[str]) -> PackedRows:
-        parts = [self._rows(table, sample) for sample in sample_ids]
-        empty = np.zeros((0, self.num_features), dtype=np.float32)
-        offsets = np.cumsum([0, *(len(part) for part in parts)]).astype(np.int64)
-        return PackedRows(rows=np.concatenate([empty, *parts]), offsets=offsets)
+        """Rows of these slides, one slide read at a time."""
+        counts = [table.num_patches(sample) for sample in sample_ids]
+        offsets = np.cumsum([0, *counts]).astype(np.int64)
+        rows = room_for_rows(int(offsets[-1]), self.num_features, table.store)
+        for place, sample in enumerate(sample_ids):
+            rows[offsets[place] : offsets[place + 1]] = self._rows(table, sample)
+        return PackedRows(rows=rows, offsets=offsets)
 
     def _rows(self, table: BagTable, sample_id: str) -> NDArray[np.float32]:
         patches = self._standardised(table, sample_id)
@@ -203,7 +266,7 @@ class Histology(Modality):
             patches = self._patch_components.scores(patches)
         if self.coordinates:
             patches = np.column_stack([patches, table.places(sample_id)])
-        return patches.astype(np.float32)
+        return patches.astype(np.float32, copy=False)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -218,19 +281,32 @@ class Histology(Modality):
 
     def summarise(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         means = self._slide_scaling.standardise(self._mean_patches(table, sample_ids))
-        summary = self._slide_components.scores(means)
-        if self._prototypes is not None:
-            shares = self._share_scaling.standardise(self._root_shares(self._prototypes, table, sample_ids))
-            summary = np.column_stack([summary, shares])
-        return summary.astype(np.float32)
+        summary = self._slide_components.scores(means).astype(np.float32)
+        return np.column_stack([summary, self._shares(table, sample_ids)]) if self.summary_prototypes else summary
 
     @property
     def summary_names(self) -> tuple[str, ...]:
+        shares = self._share_names if self.summary_prototypes else ()
+        return (*(f"pc{i + 1}" for i in range(self._slide_components.loadings.shape[1])), *shares)
+
+    def detail(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Shares of the prototypes, unless the summary has them."""
+        return super().detail(table, sample_ids) if self.summary_prototypes else self._shares(table, sample_ids)
+
+    @property
+    def detail_names(self) -> tuple[str, ...]:
+        return () if self.summary_prototypes else self._share_names
+
+    def _shares(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
+        if self._prototypes is None:
+            return np.zeros((len(sample_ids), 0), dtype=np.float32)
+        roots = self._root_shares(self._prototypes, table, sample_ids)
+        return self._share_scaling.standardise(roots).astype(np.float32)
+
+    @property
+    def _share_names(self) -> tuple[str, ...]:
         prototypes = 0 if self._prototypes is None else len(self._prototypes.constant)
-        return (
-            *(f"pc{i + 1}" for i in range(self._slide_components.loadings.shape[1])),
-            *(f"prototype{k + 1}" for k in range(prototypes)),
-        )
+        return tuple(f"prototype{k + 1}" for k in range(prototypes))
 
     def missing_features(self, table: BagTable) -> tuple[str, ...]:
         """None: a bag has all its columns, or another width, which is refused."""

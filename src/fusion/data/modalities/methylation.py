@@ -8,7 +8,7 @@ import numpy as np
 
 from fusion.data.modalities.base import FittedState
 from fusion.data.modalities.components import Components
-from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, extended
+from fusion.data.modalities.matrix import Floats, MatrixModality, MatrixTable, ValuesOf, extended
 from fusion.data.modalities.region_groups import read_region_groups, region_groups
 from fusion.data.modalities.scaling import moments
 from fusion.data.modalities.varimax import rotated
@@ -68,19 +68,31 @@ class Methylation(MatrixModality):
         self._groups: dict[str, tuple[int, ...]]
         self._prior: dict[str, float]  # mean training beta of each region
 
-    def _fit_model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
-        prior = moments(table.take(sample_ids, features))[0]
-        self._prior = dict(zip(features, prior.tolist(), strict=True))
-        return self._model_space(table, sample_ids, features)
+    def _fit_model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> ValuesOf:
+        def values_of(some: Sequence[str]) -> Floats:
+            prior = moments(table.take(sample_ids, some))[0]
+            return self._in_model_space(table, sample_ids, some, prior)
 
-    def _model_space(self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str]) -> Floats:
-        prior = np.array([self._prior[feature] for feature in features])
+        return values_of
+
+    def _model_space(self, table: MatrixTable, sample_ids: Sequence[str]) -> ValuesOf:
+        def values_of(some: Sequence[str]) -> Floats:
+            prior = np.array([self._prior[feature] for feature in some])
+            return self._in_model_space(table, sample_ids, some, prior)
+
+        return values_of
+
+    def _in_model_space(
+        self, table: MatrixTable, sample_ids: Sequence[str], features: Sequence[str], prior: Floats
+    ) -> Floats:
+        """Values "S G" in model space, given the mean training beta of each region."""
         beta = table.take(sample_ids, features)
         return m_values(_shrunken(beta, table.take_coverage(sample_ids, features), prior))
 
     def fit(self, table: MatrixTable, sample_ids: Sequence[str]) -> None:
         super().fit(table, sample_ids)
-        self._prior = {feature: self._prior[feature] for feature in self.features}
+        prior = moments(table.take(self.training_ids(sample_ids), self.features))[0]
+        self._prior = dict(zip(self.features, prior.tolist(), strict=True))
         self._groups = region_groups(self.features, read_region_groups(Path(self.groups)) if self.groups else None)
 
     def _fit_components(self, values: Floats, num: int) -> Components:
