@@ -34,10 +34,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# Each script of benchmarks/ writes its JSON to runs/bench/.
+# How fast: each script prints its own table and writes its JSON to runs/bench/; the last one sums them up. The studies
+# of quality in benchmarks/ take hours, or finished runs: docs/benchmarks.md says how to call each.
+SPEED := $(wildcard $(addprefix benchmarks/,$(addsuffix .py,evaluation reading step many_models overhead scale gpu)))
+
 bench: setup
 	@mkdir -p runs/bench
-	$(foreach script,$(wildcard benchmarks/[a-z]*.py),$(BIN)/python $(script) out=runs/bench/$(basename $(notdir $(script))).json &&) true
+	$(foreach script,$(SPEED),$(BIN)/python $(script) out=runs/bench/$(basename $(notdir $(script))).json &&) true
+	$(BIN)/python benchmarks/table.py from=runs/bench figure=runs/bench/bench.png
 
 docs: setup
 	$(PIP_INSTALL) --editable '.[docs]'

@@ -1,6 +1,8 @@
 """Measured coverage of conformal bounds and sets of finished runs, overall and by subgroup, and abstention curves.
 
-    python benchmarks/coverage.py 'runs=[A,B,...]' [alpha=0.1] [out=FILE]
+    python benchmarks/coverage.py 'runs=[A,B,...]' [alpha=0.1] [by=stage] [out=FILE]
+
+With `by=` a column of subgroups.csv, its classes get bounds of their own where they are large enough.
 
 One run: coverage with its interval over patients. Several: the mean over runs, with a 95 % interval (Student's t over
 runs, which should differ in their cohort) and the range. Then a harder test: the rule that each run learned from all of
@@ -19,23 +21,29 @@ from _runs import ROOT, markdown
 from scipy.stats import t as student
 
 from fusion.metrics.abstention import response_abstention, survival_abstention
-from fusion.metrics.conformal import RESPONSE, ConformalRule, conformal_bounds, conformal_sets
+from fusion.metrics.conformal import RESPONSE, ConformalRule
 from fusion.metrics.coverage import coverage_of_bounds, coverage_of_sets
+from fusion.metrics.cross_conformal import conformal_bounds, conformal_sets
 from fusion.training.manifest import machine_facts
 
+#: Where the members' curves are compared, in days, and what their distance there is called.
+YEAR, SPREAD = 365, "distance of the members' survival at a year"
 
-def tables_of(run: Path, alpha: float) -> pd.DataFrame:
+
+def tables_of(run: Path, alpha: float, by: str | None = None) -> pd.DataFrame:
     """Coverage of one run: `task at group patients coverage low high` and what says how useful the answers are."""
     predictions = pd.read_parquet(run / "predictions.parquet")
     groups = None
     if (run / "subgroups.csv").exists():
         groups = pd.read_csv(run / "subgroups.csv", dtype=str)
+    classes = None if by is None or groups is None else dict(groups.set_index("patient_id")[by].fillna(""))
     parts = []
     for task in dict.fromkeys(predictions["task"]):
         if task == RESPONSE:
             found = coverage_of_sets(predictions, conformal_sets(predictions, alpha), groups)
         else:
-            found = coverage_of_bounds(predictions, conformal_bounds(predictions, task, alpha), task, groups)
+            bounds = conformal_bounds(predictions, task, alpha, groups=classes)
+            found = coverage_of_bounds(predictions, bounds, task, groups)
         parts.append(found.assign(task=task))
     return pd.concat(parts, ignore_index=True).assign(run=run.name)
 
@@ -68,11 +76,19 @@ def transferred(runs: Sequence[Path], alpha: float) -> list[dict[str, str]]:
 
 
 def abstention_of(run: Path) -> dict[str, dict[str, object]]:
-    """Score of the surest half, of all, and the area, by task."""
+    """Score of the surest half, of all, and the area, by task and what sureness is."""
     predictions = pd.read_parquet(run / "predictions.parquet")
-    found = {}
+    low, high = (f"{kind}_survival_{YEAR}" for kind in ("lowest", "highest"))
+    curves = []
     for task in dict.fromkeys(predictions["task"]):
-        curve = response_abstention(predictions) if task == RESPONSE else survival_abstention(predictions, task)
+        curves.append(
+            (task, response_abstention(predictions) if task == RESPONSE else survival_abstention(predictions, task))
+        )
+        if task != RESPONSE and {low, high} <= set(predictions):
+            rows = predictions.assign(**{SPREAD: predictions[high] - predictions[low]})
+            curves.append((f"{task}, by agreement", survival_abstention(rows, task, spread=SPREAD)))
+    found = {}
+    for task, curve in curves:
         half = float(curve.values[np.argmin(np.abs(curve.share - 0.5))])
         found[str(task)] = {
             "score": curve.score,
@@ -117,7 +133,7 @@ def main(words: Sequence[str]) -> None:
         print("nothing to do: name finished runs, 'runs=[A,B]'")
         return
     alpha = float(given.get("alpha", "0.1"))
-    table = pd.concat([tables_of(run, alpha) for run in runs], ignore_index=True)
+    table = pd.concat([tables_of(run, alpha, given.get("by")) for run in runs], ignore_index=True)
     for name in ("median_lower_days", "single"):
         table[name] = table.get(name, np.nan)
     rows = [

@@ -6,23 +6,18 @@ Repetitions of ours and of lifelines are taken in turn, so that a ratio is of on
 that of the arrays of one call (tracemalloc).
 """
 
-import json
-import statistics
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from _timing import interleaved, medians, save
 from lifelines.utils import concordance_index as lifelines_concordance
 
 from fusion.metrics import concordance_index, score_run
-from fusion.training.manifest import machine_facts
 
-REPETITIONS = 7
 GRID = np.arange(30.0, 1081.0, 30.0)
 
 
@@ -63,13 +58,6 @@ def predictions(patients: int, folds: int = 5) -> tuple[pd.DataFrame, pd.DataFra
     return rows, pd.concat(parts)
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def peak_mb(work: Callable[[], Any]) -> float:
     """Megabytes allocated at most during one call."""
     tracemalloc.start()
@@ -82,11 +70,8 @@ def peak_mb(work: Callable[[], Any]) -> float:
 def measure(ours: Callable[[], Any], peer: Callable[[], Any] | None, goal: float) -> dict[str, Any]:
     """Seconds of ours and of the peer in turn, their medians and ratio, peak memory of ours, and the goal."""
     work = {"ours": ours, **({"lifelines": peer} if peer else {})}
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(REPETITIONS):
-        for name, each in work.items():
-            seconds[name].append(timed(each))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    seconds = interleaved(work)
+    median = medians(seconds)
     ratio = median["lifelines"] / median["ours"] if peer else None
     return {"seconds": seconds, "median": median, "peer / ours": ratio, "peak_mb": peak_mb(ours), "goal_seconds": goal}
 
@@ -111,10 +96,7 @@ def main() -> int:
         print(
             f"| {name} | {found['median']['ours']:.3f} | {found['goal_seconds']:g} | {found['peak_mb']:.0f} | {ratio} |"
         )
-    for word in sys.argv[1:]:
-        if word.startswith("out="):
-            content = {"machine": machine_facts(), "results": results}
-            Path(word.removeprefix("out=")).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    save(results, sys.argv[1:])
     return 0
 
 

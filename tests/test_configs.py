@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
+from fusion.run.sweep import LAUNCHERS
 from fusion.training.fit import fit_fold
 from fusion.training.fold import FittedFold
 
@@ -100,6 +102,7 @@ def test_loss_suits_a_task(option: str, cohort: Cohort, tmp_path: Path):
             *("anchor", "pretraining", "task_weights", "modality_dropout"),
         )
         for option in options(group)
+        if option != "ddp"  # tests/training/test_distributed.py
     ],
 )
 def test_part_of_the_model_or_its_training(group: str, option: str, cohort: Cohort, tmp_path: Path):
@@ -173,6 +176,9 @@ def test_your_own_cohort_is_never_simulated_whatever_the_experiment_says():
 
 @pytest.mark.parametrize("option", options("launcher"))
 def test_launcher(option: str):
+    extra, plugin = LAUNCHERS.get(option, ("", ""))
+    if plugin and find_spec(f"hydra_plugins.{plugin}") is None:
+        pytest.skip(f"needs the extra {extra}")
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         whole = compose("train", [f"launcher={option}", "name=x"], return_hydra_config=True)
     assert "Launcher" in whole.hydra.launcher["_target_"]

@@ -78,7 +78,8 @@ def test_constraints_cover_every_direct_dependency():
         *(need for extra in project["optional-dependencies"].values() for need in extra),
     ]
     names = {re.match(r"[\w-]+", need)[0].lower() for need in wanted}
-    assert names - {project["name"]} <= pinned
+    # The Ray launcher asks for a cloudpickle that joblib's does not take: an extra of its own, in its own environment.
+    assert names - {project["name"], "hydra-ray-launcher"} <= pinned
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
 
 

@@ -85,6 +85,8 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         seed=config["seed"],
         times=tuple(float(time) for time in config["evaluation"]["times"]),
         auxiliary=float(model.get("auxiliary", 0.0)),
+        ranks=config["trainer"].get("ranks", 1),
+        batched=config["trainer"].get("batched", False),  # runs made before it could be chosen go on as they began
         # runs made before these could be chosen have none of them
         **{name: build(config[key]) for name, key in AIDS.items() if config.get(key)},
     )

@@ -13,8 +13,11 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from fusion.run.sweep import ERROR, check_launcher, is_finished, words_of_sweep
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = str(_CHECKOUT if (_CHECKOUT / "train.yaml").is_file() else Path(__file__).resolve().parent / "configs")
@@ -39,18 +42,29 @@ _HOMES = {"simulate": "cohorts", "validate": "cohorts", "report": "folder"}
 def _command(body: str, config: DictConfig) -> None:
     """Run a body of `fusion.run` and turn the user's mistakes into a message and exit code 1."""
     logging.getLogger("numexpr").setLevel(logging.WARNING)  # it tells the number of threads as pandas is imported
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    swept = hydra_config.mode == RunMode.MULTIRUN and body in ("train", "tune")
     try:
+        if swept:
+            (folder / ERROR).unlink(missing_ok=True)
+        if swept and body == "train" and is_finished(folder, config):
+            print(f"{folder} is finished already")
+            return
         home = import_module(f"fusion.run.{_HOMES.get(body, body)}")  # of this command alone: some import Lightning
         code = getattr(home, body)(config)
     except KeyboardInterrupt:
-        folder = HydraConfig.get().runtime.output_dir
-        hint = f"; go on with resume={folder}" if body in ("train", "tune") else ""
+        again = f"-m resume={hydra_config.sweep.dir}" if swept else f"resume={folder}"
+        hint = f"; go on with {again}" if body in ("train", "tune") else ""
         print(f"interrupted{hint}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if config.get("debug"):
             raise
         print(f"error: {_message(error)}", file=sys.stderr)
+        if swept:  # the other jobs go on
+            (folder / ERROR).write_text(_message(error) + "\n", encoding="utf-8")
+            return
         sys.exit(1)
     if code:
         sys.exit(code)
@@ -72,8 +86,14 @@ def _main(name: str) -> Callable[[], Any]:
 
     def entry() -> None:
         folder = _resume_from()
-        if folder and not (Path(folder) / "config.json").is_file():  # before Hydra makes a folder of that name
-            print(f"error: {folder} holds no run to resume (no config.json)", file=sys.stderr)
+        try:
+            if folder and (Path(folder) / "multirun.yaml").is_file():
+                sys.argv[1:] = words_of_sweep(Path(folder), sys.argv[1:])
+            elif folder and not (Path(folder) / "config.json").is_file():  # before Hydra makes a folder of that name
+                raise ValueError(f"{folder} holds no run to resume (no config.json)")
+            check_launcher(sys.argv[1:])
+        except (ValueError, ImportError) as error:
+            print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         main()
 

@@ -119,7 +119,9 @@ class Samples(TensorContainer):
     def sample_of_row(self) -> Int[Tensor, " R"]:
         """Index of the sample that each row belongs to."""
         counts = self.offsets[1:] - self.offsets[:-1]
-        return torch.repeat_interleave(torch.arange(counts.numel(), device=counts.device), counts)
+        sample_S = torch.arange(counts.numel(), device=counts.device)
+        # told how long the answer is, a GPU need not wait for the count
+        return torch.repeat_interleave(sample_S, counts, output_size=self.rows.shape[0])
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,17 @@ class SurvivalPrediction(TensorContainer):
         survival: Probability of no event, of whatever cause, by `times` days after the visit.
         times: Days after the visit, increasing.
         incidence: Probability of an event of each of J competing causes by `times`; None where there is one cause.
+        lowest: At each time the least that a member of the ensemble says of `survival`; None where one alone answers.
+        highest: The most, likewise. Between them lie the members' answers: how far they agree, and no confidence
+            interval.
     """
 
     risk: Float[Tensor, "B T"]
     survival: Float[Tensor, "B T Q"]
     times: Float[Tensor, " Q"]
     incidence: Float[Tensor, "B T J Q"] | None = None
+    lowest: Float[Tensor, "B T Q"] | None = None
+    highest: Float[Tensor, "B T Q"] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,6 @@ def test_years_sets_the_landmarks_of_every_landmark_model():
     years = {name: build(node) for name, node in chosen("years").items()}
     assert years.keys() == chosen("default").keys()
     landmarks = [model for name, model in years.items() if name.startswith("landmark_")]
-    assert len(landmarks) == 6
+    assert len(landmarks) == 7
     assert all(model.days == landmarks[0].days and model.days[-1] == 1826 for model in landmarks)
     assert all(getattr(model, "horizon", 1826) == 1826 for model in landmarks)

@@ -16,6 +16,7 @@ from fusion.baselines import (
     Forest,
     KaplanMeier,
     LandmarkCox,
+    LandmarkElasticNet,
     LandmarkLogistic,
     LandmarkMean,
     LandmarkVisits,
@@ -29,7 +30,8 @@ from fusion.survival import kaplan_meier
 from fusion.types import VisitOutcome, VisitTable
 
 TIMES = np.arange(30.0, 721.0, 30.0)
-WITH_COVARIATES = [CoxStage, CoxClinical, CoxAll, ElasticNet, Stacking, Boosting, Forest, LandmarkCox, LandmarkMean]
+OF_FIRST_VISIT = [CoxStage, CoxClinical, CoxAll, ElasticNet, Stacking, Boosting, Forest]
+WITH_COVARIATES = [*OF_FIRST_VISIT, LandmarkCox, LandmarkElasticNet, LandmarkMean]
 SURVIVAL = [KaplanMeier, *WITH_COVARIATES, LandmarkVisits]
 LOGISTIC = [LogisticClinical, LogisticAll, LandmarkLogistic]
 
@@ -249,6 +251,7 @@ def test_what_does_not_apply_says_so(train):
         "forest": (True, False),
         "landmark_last": (True, False),
         "landmark_cox": (True, False),
+        "landmark_elastic_net": (True, False),
         "landmark_course": (True, False),
         "landmark_mean": (True, False),
         "landmark_visits": (True, False),

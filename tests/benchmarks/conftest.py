@@ -39,3 +39,27 @@ def quality_table() -> ModuleType:
 def models_table() -> ModuleType:
     """The script benchmarks/models.py."""
     return script("models")
+
+
+@pytest.fixture(scope="session")
+def scale_table() -> ModuleType:
+    """The script benchmarks/scale.py."""
+    return script("scale")
+
+
+@pytest.fixture(scope="session")
+def bench_table() -> ModuleType:
+    """The script benchmarks/table.py."""
+    return script("table")
+
+
+@pytest.fixture(scope="session")
+def step_table() -> ModuleType:
+    """The script benchmarks/step.py."""
+    return script("step")
+
+
+@pytest.fixture(scope="session")
+def gpu_table() -> ModuleType:
+    """The script benchmarks/gpu.py."""
+    return script("gpu")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fusion.metrics.conformal import ConformalRule, conformal_bounds, conformal_sets
+from fusion.metrics.conformal import ConformalRule
 from fusion.metrics.conformal_levels import (
     censoring_curve,
     day_of_level,
@@ -15,6 +15,7 @@ from fusion.metrics.conformal_levels import (
     survival_cut,
 )
 from fusion.metrics.coverage import bound_coverage, coverage_of_bounds, coverage_of_sets, set_coverage, wilson
+from fusion.metrics.cross_conformal import conformal_bounds, conformal_sets
 from fusion.survival import censoring_survival
 
 GRID = np.arange(30.0, 1501.0, 30.0)
@@ -144,6 +145,28 @@ def test_later_visits_are_calibrated_on_those_still_at_risk():
     assert len(bounds) == len(table)
     assert (bounds["lower_days"] <= GRID[-1]).all()
     assert (bounds["lower_days"] >= 0).all()
+
+
+def test_a_class_that_is_large_enough_is_covered_by_itself():
+    wrong, right = exponential(600, hazard_error=0.3), exponential(600, seed=1)
+    right["patient_id"] = "R" + right["patient_id"]
+    few = exponential(35, seed=2).assign(patient_id=lambda t: "F" + t["patient_id"])
+    table = pd.concat([wrong, right, few], ignore_index=True)
+    groups = {str(name): {"P": "wrong", "R": "right", "F": "few"}[str(name)[0]] for name in table["patient_id"]}
+    kind = table["patient_id"].map(groups)
+
+    def covered(bounds):
+        return (table["left"] >= bounds["lower_days"]).groupby(kind).mean()
+
+    alike, apart = covered(conformal_bounds(table, "os")), covered(conformal_bounds(table, "os", groups=groups))
+    assert alike["wrong"] < 0.88 < 0.92 < alike["right"]
+    assert apart[["wrong", "right"]].between(0.88, 0.92).all()
+    assert apart["few"] == alike["few"], "too few for levels of their own: those of all patients"
+    rule = ConformalRule.learn(table, groups=groups)
+    assert {each.group for each in rule.bounds} == {"", "right", "wrong"}
+    assert ConformalRule.from_json(rule.to_json()) == rule
+    words = rule.lower_bounds(table, "os", groups).groupby(kind)["calibrated_on"].unique().map(list).to_dict()
+    assert words == {"few": ["visit 0"], "right": ["visit 0, right"], "wrong": ["visit 0, wrong"]}
 
 
 def test_own_fold_changes_nothing():

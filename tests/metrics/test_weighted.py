@@ -28,12 +28,16 @@ def test_concordance_of_every_weighting(cohort):
     np.testing.assert_allclose(ours, [concordance_index(risk, duration, event, weight) for weight in weights])
 
 
-def test_chunks_change_nothing(cohort, monkeypatch):
+@pytest.mark.parametrize("chunk", [1, 7, 30])
+def test_counting_by_rank_equals_looking_at_every_pair(cohort, monkeypatch, chunk: int):
     arguments = [cohort[name] for name in ("weights", "risk", "duration", "event")]
-    arguments += [cohort["event"].astype(float), cohort["group"]]
-    whole = weighted.concordance(*arguments)
-    monkeypatch.setattr(weighted, "CHUNK", 7)
-    np.testing.assert_allclose(weighted.concordance(*arguments), whole)
+    by_tau = cohort["event"] * (cohort["duration"] < 15) / 0.7  # as Uno: later events weigh nothing
+    for case in (cohort["event"].astype(float), by_tau):
+        for group in (cohort["group"], np.zeros(len(case), dtype=np.int64)):
+            monkeypatch.setattr(weighted, "CHUNK", 512)
+            pairs = weighted.concordance(*arguments, case, group)
+            monkeypatch.setattr(weighted, "CHUNK", chunk)
+            np.testing.assert_allclose(weighted.concordance(*arguments, case, group), pairs, rtol=1e-12)
 
 
 def test_a_shift_of_one_groups_risks_changes_nothing(cohort):

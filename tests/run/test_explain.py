@@ -10,6 +10,14 @@ import pytest
 from composed import FAST, called, on_cohort
 from tiny import write_tiny_cohort
 
+from fusion.data.dataset import load_tables
+from fusion.explain.modality_values import modality_values
+from fusion.explain.patches import patch_contributions
+from fusion.explain.shuffled import shuffled_view
+from fusion.explain.view import FoldView, open_view
+from fusion.run.audit import open_study
+from fusion.training.fold import load_fold
+
 QUICK = ("permutations=2", "steps=3", "donors=6")
 
 
@@ -82,6 +90,28 @@ def test_one_patient_is_told_in_words(run: Path, capsys: pytest.CaptureFixture[s
     assert set(patches["patient_id"]) == {"P000"}
     assert patches["attention"].isna().all()  # shares of prototypes: no attention to be shown
     assert (folder / "slides" / patches["picture"].iloc[0]).read_bytes().startswith(b"<?xml")
+
+
+def test_shuffled_weights_give_other_reasons(run: Path):
+    """Reasons of a fitted fold rest on what it learned (Adebayo et al. 2018), assay by assay and patch by patch."""
+    study = open_study(run)
+    split = study.splits[0]
+    place = run / f"fold_{split.repeat}_{split.fold}"
+    fitted, tables = load_fold(place, study.recipe_of(place)), load_tables(study.cohort, study.recipe.make_modalities())
+    view = open_view(fitted, study.cohort, tables, split.test, sorted((*split.train, *split.val)))
+    other = shuffled_view(view, seed=0)
+
+    def reasons(of: FoldView) -> list[np.ndarray]:
+        values = modality_values(of.pool, of.patients)["os"].contribution
+        slides = [slide for number in range(3) if (slide := patch_contributions(of, "histology", number))]
+        patches = [slide.contribution["os"] for slide in slides]
+        return [values[:, :, 0].flatten().double().numpy(), *(each - each.mean() for each in patches)]
+
+    for ours, theirs in zip(reasons(view), reasons(other), strict=True):
+        assert np.abs(ours).max() > 0
+        assert abs(np.corrcoef(ours, theirs)[0, 1]) < 0.7
+    again = reasons(shuffled_view(view, seed=0))
+    np.testing.assert_array_equal(again[0], reasons(other)[0])
 
 
 @pytest.mark.parametrize(("word", "told"), [("patient=P999", "held out in no fold"), ("task=pfs", "no task pfs")])

@@ -13,6 +13,7 @@ from fusion.data.modalities.labs import Labs
 from fusion.data.read import read_cohort
 from fusion.data.shift import summarise_training
 from fusion.run.monitor import monitor_new, monitor_run, monitor_tables, serial_values
+from fusion.run.monitor_answers import answers_of_held_out, answers_of_new
 
 MODALITIES = {
     "clinical": {"_target_": "fusion.data.modalities.clinical.Clinical", "name": "clinical"},
@@ -35,7 +36,8 @@ def run(tmp_path: Path) -> Path:
     (run / "config.json").write_text(json.dumps({"name": "r", "data": data, "modalities": MODALITIES}))
     (run / "manifest.json").write_text(json.dumps({"members": 2, "cohort": {"name": "tiny"}}))
     (run / "training_summary.json").write_text(json.dumps(summarise_training(cohort, {})))
-    rows = cohort.visits.assign(task="os", repeat=0, fold=0)
+    fold = (cohort.visits["patient_id"].rank(method="dense") % 2).astype(int)
+    rows = cohort.visits.assign(task="os", repeat=0, fold=fold, at_risk=True, duration=400.0, event=False)
     rows["survival_180"] = np.linspace(0.9, 0.2, len(rows))
     rows.to_parquet(run / "predictions.parquet", index=False)
     return run
@@ -98,6 +100,21 @@ def test_new_patients(run: Path, tmp_path: Path) -> None:
     page = shown(monitor_new(run, cohort, rows, tmp_path / "new.html"))
     assert not page["meta"]["heldOut"]
     assert len(page["patients"]) == 5
+    assert page["patients"][0]["bounds"]["os"][0] == 180, "a rule of the run, in which nothing happened"
+
+
+def test_bounds_of_the_stage_where_it_has_enough_patients() -> None:
+    stages = {f"{stage}{number}": stage for stage in ("ES", "LS") for number in range(100)}
+    fast = np.array([stage == "ES" for stage in stages.values()])
+    rows = pd.DataFrame({"repeat": 0, "fold": np.arange(200) % 2, "patient_id": list(stages), "visit": 0, "day": 0.0})
+    days = np.tile(np.arange(1.0, 101.0), 2) * np.where(fast, 1.0, 3.0)
+    rows = rows.assign(task="pfs", at_risk=True, event=True, duration=days, survival_90=0.5, survival_400=0.1)
+    bounds = answers_of_held_out(rows, stages)["bounds"]["lower_days"].groupby(~fast).median()
+    assert bounds[False] < 0.5 * bounds[True], "all have the same curve, but the stages differ"
+    new = rows.head(2).assign(patient_id=["x", "y"])
+    found = answers_of_new(rows, stages, new, {"x": "ES", "y": "LS"})
+    assert found["bounds"]["lower_days"].is_monotonic_increasing
+    assert set(found["alerts"]) >= {"patient_id", "visit", "alarm", "threshold"}
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:

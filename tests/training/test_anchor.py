@@ -7,7 +7,15 @@ import pytest
 import torch
 from tiny import write_tiny_cohort
 
-from fusion.baselines import Boosting, CoxAll, ElasticNet, LandmarkCox, LandmarkLogistic, LandmarkMean
+from fusion.baselines import (
+    Boosting,
+    CoxAll,
+    ElasticNet,
+    LandmarkCox,
+    LandmarkElasticNet,
+    LandmarkLogistic,
+    LandmarkMean,
+)
 from fusion.baselines.base import Baseline, SurvivalEstimate
 from fusion.data.dataset import fit_assays, load_assays, pack_cohort
 from fusion.data.modalities.clinical import Clinical
@@ -41,7 +49,9 @@ def fitted(
     return anchors, anchors.fit(table, task, row_fold, folds)
 
 
-@pytest.mark.parametrize("model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21])])
+@pytest.mark.parametrize(
+    "model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21]), LandmarkElasticNet(landmarks=[21])]
+)
 def test_an_anchor_ranks_as_its_plain_model_does(model, packed):
     batch, table = packed
     anchors, _ = fitted([model], packed, "os")
@@ -64,7 +74,9 @@ def test_log_odds_of_response_are_those_of_the_plain_model(packed):
     np.testing.assert_allclose(torch.sigmoid(mine).numpy(), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21])])
+@pytest.mark.parametrize(
+    "model", [CoxAll(), ElasticNet(), LandmarkCox(landmarks=[21]), LandmarkElasticNet(landmarks=[21])]
+)
 def test_a_twin_is_the_plain_model_fitted_without_its_fold(model, packed):
     """With the penalties of the whole, its coefficients are those of a fit that never sees the fold."""
     batch, table = packed
@@ -136,3 +148,16 @@ def test_missing_everything_is_answered_by_the_gaps_alone(packed):
 def test_folder_is_not_needed(tmp_path: Path):
     """An anchor of no plain model and no column is an empty answer, not an error."""
     assert Anchors([], num_columns=0).prior.shape == (2, 0)
+
+
+def test_who_will_die_early_speaks_against_response(packed):
+    """A model of an endpoint answers for response with its risk turned round, and for nothing else."""
+    batch, table = packed
+    anchor = AnchorModel(model=CoxAll(), first=0.5, later=0.5, endpoint="os")
+    assert anchor.name == "cox_all of os"
+    assert anchor.applies(table, "response")
+    assert not anchor.applies(table, "os")
+    anchors = Anchors([anchor], num_columns=table.features.shape[1])
+    anchors.fit(table, "response", torch.zeros(len(table), dtype=torch.long), 0)
+    risk, _ = fitted([CoxAll()], packed, "os")
+    torch.testing.assert_close(anchors(batch.summary, batch.day), -risk(batch.summary, batch.day))

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,7 @@ FILES = ("preprocessing.json", "preprocessing.safetensors", "model.safetensors")
 def shorter(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe with fewer epochs."""
     every = max(1, epochs // 2)
-
-    def make_trainer(**settings: object) -> object:
-        return recipe.make_trainer(**settings, max_epochs=epochs, check_val_every_n_epoch=every)
-
-    return replace(recipe, make_trainer=make_trainer)
+    return replace(recipe, make_trainer=partial(recipe.make_trainer, max_epochs=epochs, check_val_every_n_epoch=every))
 
 
 def held_out_part_changes_nothing(

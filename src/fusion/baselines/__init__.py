@@ -7,6 +7,7 @@ from fusion.baselines.elastic_net import ElasticNet
 from fusion.baselines.forest import Forest
 from fusion.baselines.landmark import LandmarkCox
 from fusion.baselines.landmark_course import LandmarkCourse
+from fusion.baselines.landmark_elastic_net import LandmarkElasticNet
 from fusion.baselines.landmark_last import LandmarkLast
 from fusion.baselines.landmark_logistic import LandmarkLogistic
 from fusion.baselines.landmark_mean import LandmarkMean
@@ -27,6 +28,7 @@ __all__ = [
     "KaplanMeier",
     "LandmarkCourse",
     "LandmarkCox",
+    "LandmarkElasticNet",
     "LandmarkLast",
     "LandmarkLogistic",
     "LandmarkMean",
@@ -54,6 +56,7 @@ def default_baselines() -> list[Baseline]:
         Forest(),
         LandmarkLast(),
         LandmarkCox(),
+        LandmarkElasticNet(),
         LandmarkCourse(),
         LandmarkMean(),
         LandmarkVisits(),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, elapsed_days
+from fusion.baselines.hazard import HazardModel
 from fusion.baselines.ridge import RidgeCox
 from fusion.types import VisitTable
 
@@ -57,7 +58,7 @@ class LandmarkCox(Baseline):
     """
 
     name = "landmark_cox"
-    _settled: Mapping[float, RidgeCox] | None = None
+    _settled: Mapping[float, HazardModel] | None = None
 
     def __init__(self, landmarks: Sequence[float] = LANDMARKS, min_events: int = 10, horizon: float = 365.0) -> None:
         self.days = sorted({0.0, *landmarks})
@@ -67,6 +68,10 @@ class LandmarkCox(Baseline):
     def _covariates(self, table: VisitTable) -> tuple[Floats, Sequence[str]]:
         """What is known at every row, "N P", and the modality of each column."""
         return table.features, table.modality
+
+    def _fresh(self) -> HazardModel:
+        """The model of a landmark, not yet tuned."""
+        return RidgeCox()
 
     def applies(self, train: VisitTable, task: str) -> bool:
         """To every survival task of a cohort with covariates."""
@@ -78,13 +83,13 @@ class LandmarkCox(Baseline):
         features, modality = self._covariates(train)
         elapsed = elapsed_days(train)
         end = elapsed + outcome.duration
-        self.models: list[Landmark[RidgeCox]] = []
+        self.models: list[Landmark[HazardModel]] = []
         for day in self.days:
             rows = last_rows(train, elapsed, day)
             rows = rows[outcome.at_risk[rows] & (end[rows] > day)]
             if day > 0 and outcome.event[rows].sum() < self.min_events:
                 continue
-            fresh = RidgeCox() if self._settled is None else self._settled[day].settled()
+            fresh = self._fresh() if self._settled is None else self._settled[day].settled()
             model = fresh.fit(features[rows], modality, end[rows] - day, outcome.event[rows])
             self.models.append(Landmark(day=day, model=model))
         return self

@@ -119,9 +119,9 @@ def parse_matrix(path: Path, assay: str) -> tuple[Matrix, list[Problem]]:
         return Matrix(*read_anndata(path, assay)), []
     wanted = FEATURE_COLUMN.get(assay)
     if suffix_of(path) == ".parquet":
-        numbers = read_parquet_numbers(path)
-        if numbers is not None and (wanted is None or numbers[0].name == wanted):
-            names, sample_ids, values = numbers
+        whole = read_parquet_numbers(path)
+        if whole is not None and (wanted is None or whole[0].name == wanted):
+            names, sample_ids, values = whole
             return Matrix(values, sample_ids, _feature_names(names)), []
         table = read_parquet(path)
     else:

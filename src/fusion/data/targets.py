@@ -86,13 +86,21 @@ def _end(outcome: pd.DataFrame, endpoint: str) -> tuple[NDArray[np.float64], NDA
 
 def _last_scan_before(lesions: pd.DataFrame, patient_id: pd.Series, end: NDArray[np.float64]) -> NDArray[np.float64]:
     """Day of each patient's last scan strictly before `end`, NaN where there was none."""
+    scans = lesions[["patient_id", "scan_day"]].dropna()
+    patients, days = pd.Index(scans["patient_id"].unique()), np.unique(scans["scan_day"].to_numpy(dtype=np.float64))
+
+    def key(patient: pd.Series, day: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Place in the order by patient, then by day; -1 for a patient who was never scanned."""
+        number = patients.get_indexer(patient)
+        return np.where(number < 0, -1, number * (len(days) + 1) + np.searchsorted(days, day, side="left"))
+
+    order = np.sort(key(scans["patient_id"], scans["scan_day"].to_numpy(dtype=np.float64)))
+    asked = key(patient_id, end)
+    before = np.searchsorted(order, asked, side="left") - 1
+    found = order[before] if len(order) else np.full(len(asked), -1)
+    same = (before >= 0) & (asked >= 0) & (found // (len(days) + 1) == asked // (len(days) + 1)) & ~np.isnan(end)
     last = np.full(len(end), np.nan)
-    scans = lesions.groupby("patient_id")["scan_day"].unique()
-    for place, (patient, day) in enumerate(zip(patient_id, end, strict=True)):
-        earlier = np.asarray(scans.get(patient, ()), dtype=np.float64)
-        earlier = earlier[earlier < day]
-        if len(earlier):
-            last[place] = earlier.max()
+    last[same] = days[found[same] % (len(days) + 1)]
     return last
 
 

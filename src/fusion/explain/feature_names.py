@@ -25,6 +25,7 @@ from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.matrix import MatrixModality
 from fusion.data.modalities.serial_table import SerialTable
 from fusion.data.modalities.variants import Variants
+from fusion.data.visit_table import column_names
 from fusion.explain.integrated_gradients import FeatureContributions
 from fusion.explain.pool import summary_slices
 from fusion.explain.view import FoldView
@@ -88,7 +89,7 @@ def named(view: FoldView, found: FeatureContributions, away: Mapping[str, Floats
         away: What `features_away` gave.
     """
     batch, result = view.held_out_batch, {}
-    slices = summary_slices(view.fitted.modalities)
+    slices = summary_slices(view.fitted.modalities, view.fitted.ensemble.plan.detail)
     shape = tuple(batch.visit_mask.shape)
     for name in view.fitted.modalities:
         total = NamedValues(names=(), values=np.zeros((*shape, 0)))
@@ -140,14 +141,15 @@ def _of_plain(
     modality = view.fitted.modalities[name]
     assert found.columns is not None
     values = found.columns[..., columns].double().numpy()
+    names = column_names(modality, view.fitted.ensemble.plan.detail)
     if not isinstance(modality, MatrixModality):
-        return _renamed(modality, modality.summary_names, values)
+        return _renamed(modality, names, values)
     rows = list(modality.feature_names)
     known = [number for number, column in enumerate(modality.summary_names) if column in rows]
     if modality.components is None or not known or away is None:
-        return NamedValues(modality.summary_names, values)
-    others = [number for number in range(len(modality.summary_names)) if number not in known]
-    kept = NamedValues(tuple(modality.summary_names[number] for number in others), values[..., others])
+        return NamedValues(names, values)
+    others = [number for number in range(len(names)) if number not in known]
+    kept = NamedValues(tuple(names[number] for number in others), values[..., others])
     return _led_back(view, modality, found, columns, known, away).merged(kept)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fusion.data.modalities.base import Modality
+from fusion.data.visit_table import column_names
 from fusion.explain.score import Answer, answers
 from fusion.models.base import Encoder
 from fusion.models.patient_model import PatientModel
@@ -78,11 +79,11 @@ def _edges(slot: Int[Tensor, " S"]) -> Int[Tensor, " edges"]:
     return torch.arange(slot.shape[0] + 1)
 
 
-def summary_slices(modalities: Mapping[str, Modality]) -> dict[str, slice]:
-    """Columns of `PatientBatch.summary` that each modality fills."""
+def summary_slices(modalities: Mapping[str, Modality], detail: bool) -> dict[str, slice]:
+    """Columns of `PatientBatch.summary` that each modality fills, with its `detail` or without."""
     slices, start = {}, 0
     for name, modality in modalities.items():
-        slices[name] = slice(start, start + len(modality.summary_names))
+        slices[name] = slice(start, start + len(column_names(modality, detail)))
         start = slices[name].stop
     return slices
 

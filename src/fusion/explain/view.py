@@ -56,7 +56,7 @@ class FoldView:
     @cached_property
     def pool(self) -> Pool:
         """All patients, their samples encoded once."""
-        columns = summary_slices(self.fitted.modalities)
+        columns = summary_slices(self.fitted.modalities, self.fitted.ensemble.plan.detail)
         return Pool(ensemble=self.fitted.ensemble, batch=self.batch, columns=columns)
 
     @cached_property
@@ -88,7 +88,8 @@ def open_view(
         raise ValueError("this fold holds no patient out; explain a fold that does, or another patient")
     assays = {name: Assay(modality, tables[name]) for name, modality in fitted.modalities.items()}
     ids = (*held_out, *inside)
-    batch = pack_cohort(cohort, assays, ids, summary=bool(fitted.ensemble.anchors))
+    plain, detail = bool(fitted.ensemble.anchors), fitted.ensemble.plan.detail
+    batch = pack_cohort(cohort, assays, ids, summary=plain, detail=detail)
     fitted.ensemble.eval()
     return FoldView(
         fitted=fitted, cohort=cohort, tables=tables, held_out=tuple(held_out), inside=tuple(inside), batch=batch

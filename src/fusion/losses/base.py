@@ -1,10 +1,11 @@
 """The contract of a loss: how an outcome is modelled, its training loss and its decoding in one object.
 
-Dimension key: B patients, T visits, O outputs of the head, Q prediction times, C classes.
+Dimension key: E members of an ensemble, B patients, T visits, O outputs of the head, Q prediction times, C classes.
 """
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -39,6 +40,12 @@ class SurvivalLoss(nn.Module, ABC):
     ) -> Float[Tensor, ""]:
         """Loss over the visits at risk, each with its weight; a zero connected to the graph where there is none."""
 
+    def each(
+        self, outputs: Float[Tensor, "E B T O"], outcome: Outcome, weight: Float[Tensor, "E B T"]
+    ) -> Float[Tensor, " E"]:
+        """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
+        return torch.stack([self(*member) for member in zip(outputs, [outcome] * len(outputs), weight, strict=True)])
+
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
         """Learn from the trained model's outputs on the training part what the decoding needs."""
@@ -72,6 +79,12 @@ class ResponseLoss(nn.Module, ABC):
         self, outputs: Float[Tensor, "B T O"], response: Response, weight: Float[Tensor, "B T"]
     ) -> Float[Tensor, ""]:
         """Loss over the visits whose label is known; a zero connected to the graph where there is none."""
+
+    def each(
+        self, outputs: Float[Tensor, "E B T O"], response: Response, weight: Float[Tensor, "E B T"]
+    ) -> Float[Tensor, " E"]:
+        """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
+        return torch.stack([self(*member) for member in zip(outputs, [response] * len(outputs), weight, strict=True)])
 
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:

@@ -1,6 +1,6 @@
 """Cox proportional hazards: partial likelihood with Efron or Breslow ties.
 
-Dimension key: N rows, G distinct times, E rows with an event; B patients, T visits, O outputs.
+Dimension key: N rows, G distinct times, E rows with an event; E members, B patients, T visits, O outputs.
 """
 
 from typing import Literal
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from fusion.losses.cox_members import cox_nll_each
 from fusion.losses.proportional import ProportionalHazards
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome
@@ -109,4 +110,13 @@ class Cox(ProportionalHazards):
         rows = outcome.at_risk
         return cox_nll(
             outputs[..., 0][rows], outcome.duration[rows], outcome.event[rows], weight=weight[rows], ties=self.ties
+        )
+
+    def each(
+        self, outputs: Float[Tensor, "E B T O"], outcome: Outcome, weight: Float[Tensor, "E B T"]
+    ) -> Float[Tensor, " E"]:
+        """Partial likelihood of every member; the visits are sorted once for all."""
+        rows = outcome.at_risk
+        return cox_nll_each(
+            outputs[..., 0][:, rows], outcome.duration[rows], outcome.event[rows], weight[:, rows], ties=self.ties
         )

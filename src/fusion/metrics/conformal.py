@@ -1,20 +1,19 @@
-"""Conformal bounds on the time to an event, and conformal sets of responses, calibrated on held-out predictions.
+"""Conformal rules: lower bounds on the time to an event and sets of responses, learned from held-out predictions.
 
 Dimension key: N rows (visits of patients).
-
-A patient of fold k is bounded by a level learned from the held-out predictions of all folds but k (cross-conformal;
-Vovk 2015, Ann. Math. Artif. Intell. 74). Nobody's own outcome, and no outcome of the fold, has part in it. The models
-of two folds differ, and each has trained on the other's patients, so the coverage is nominal up to that difference: it
-is measured (`fusion.metrics.coverage`), not proved. It holds on average over patients, not for every kind of patient.
 
 Calibration is by visit number, among patients still at risk there. The first visit with too few patients, and all
 later ones, share a group that also holds the last visit with enough. Its visits weigh the same, and together as much
 as there are patients. Were all patients to weigh the same, those who die soon, and have few visits, would count more.
+
+With a covariate, a class of patients that is large enough has levels of its own (Mondrian conformal prediction; Vovk,
+Gammerman & Shafer 2005, Algorithmic Learning in a Random World, ch. 4.5): the share is then held in that class too, by
+fewer patients and so less exactly. All others take the levels of all patients.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,8 @@ WHO = ["repeat", "fold", "patient_id", "visit"]
 FEWEST_AT_RISK = 50
 #: Patients of each class that a visit needs for thresholds of its own.
 FEWEST_OF_CLASS = 20
+#: Patients of a group still at risk that it needs at a visit for a level of its own.
+FEWEST_OF_GROUP = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class BoundLevel:
         cut: How a bound is read from a curve.
         patients: That it was learned from.
         events: Of these, with an event.
+        group: Class of patients that it is for; empty: all.
     """
 
     task: str
@@ -52,6 +54,7 @@ class BoundLevel:
     cut: Cut
     patients: int
     events: int
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +91,21 @@ class ConformalRule:
     sets: tuple[SetThreshold, ...] = ()
 
     @classmethod
-    def learn(cls, predictions: pd.DataFrame, *, alpha: float = 0.1, label_conditional: bool = True) -> "ConformalRule":
+    def learn(
+        cls,
+        predictions: pd.DataFrame,
+        *,
+        alpha: float = 0.1,
+        label_conditional: bool = True,
+        groups: Mapping[str, str] | None = None,
+    ) -> "ConformalRule":
         """Learn from every held-out prediction of a run; in several repeats a patient still counts once.
 
         Args:
             predictions: Columns of `predictions.parquet`.
             alpha: Share of patients that may be missed.
             label_conditional: Cover each class by itself (Mondrian), rather than both on average.
+            groups: Class of each patient, such as the stage; those that are large enough get bounds of their own.
 
         Raises:
             ValueError: `alpha` is no share.
@@ -103,12 +114,19 @@ class ConformalRule:
         tasks = [str(task) for task in dict.fromkeys(predictions["task"]) if task != RESPONSE]
         return cls(
             alpha=alpha,
-            bounds=tuple(each for task in tasks for each in _bound_levels(predictions, task, alpha)),
+            bounds=tuple(each for task in tasks for each in _levels_by_group(predictions, task, alpha, groups or {})),
             sets=tuple(_set_thresholds(predictions, alpha, label_conditional)),
         )
 
-    def lower_bounds(self, predictions: pd.DataFrame, task: str) -> pd.DataFrame:
+    def lower_bounds(
+        self, predictions: pd.DataFrame, task: str, groups: Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
         """Bound of every row of an endpoint, in days after its visit.
+
+        Args:
+            predictions: Columns of `predictions.parquet`; no outcome is looked at.
+            task: Endpoint.
+            groups: Class of each patient, where the rule was learned with classes.
 
         Returns:
             `repeat fold patient_id visit` as far as present, `day`, `lower_days` (never beyond the last prediction
@@ -118,21 +136,21 @@ class ConformalRule:
         Raises:
             ValueError: The rule knows no such endpoint.
         """
-        known = {each.visit: each for each in self.bounds if each.task == task}
+        known = [each for each in self.bounds if each.task == task]
         if not known:
             raise ValueError(f"no bound was learned for task {task}; learn from predictions that hold it")
         rows = predictions[predictions["task"] == task]
         columns, times = grid_of(rows)
         curves = rows[columns].to_numpy(dtype=np.float64)
-        group = np.array([_group(known, int(visit)) for visit in rows["visit"]], dtype=np.int64)
-        chosen = [known[visit] for visit in group]
+        place = _places(known, rows, groups or {})
+        chosen = [known[number] for number in place]
         lower = np.zeros(len(rows))
-        for visit in np.unique(group):
-            lower[group == visit] = known[visit].cut.lower(curves[group == visit], times)
+        for number in np.unique(place):
+            lower[place == number] = known[number].cut.lower(curves[place == number], times)
         return rows[[name for name in (*WHO, "day") if name in rows]].assign(
             lower_days=lower,
             level=[each.cut.level for each in chosen],
-            calibrated_on=[_words(each.visit, each.later) for each in chosen],
+            calibrated_on=[_words(each.visit, each.later, each.group) for each in chosen],
             calibration_patients=[each.patients for each in chosen],
         )
 
@@ -184,85 +202,28 @@ class ConformalRule:
         )
 
 
-def conformal_bounds(predictions: pd.DataFrame, task: str, alpha: float = 0.1) -> pd.DataFrame:
-    """Lower bound on the time to the event, of every held-out prediction, from the other folds of its repeat.
-
-    Args:
-        predictions: Columns of `predictions.parquet`.
-        task: Endpoint.
-        alpha: Share of patients whose event may come before their bound.
-
-    Returns:
-        One row per repeat, fold, patient and visit; see `ConformalRule.lower_bounds`. A row that is no longer at risk
-        is answered as if it were.
-
-    Raises:
-        ValueError: The endpoint is absent, a repeat has one fold alone, or `alpha` is no share.
-    """
-    rows = predictions[predictions["task"] == task]
-
-    def learn(others: pd.DataFrame) -> ConformalRule:
-        return ConformalRule.learn(others, alpha=alpha)
-
-    return _across_folds(rows, task, learn, lambda rule, own: rule.lower_bounds(own, task))
-
-
-def conformal_sets(predictions: pd.DataFrame, alpha: float = 0.1, *, label_conditional: bool = True) -> pd.DataFrame:
-    """Responses that stay possible, of every held-out prediction, from the other folds of its repeat.
-
-    Args:
-        predictions: Columns of `predictions.parquet`.
-        alpha: Share of patients whose response may be missing from their set.
-        label_conditional: Hold that share among responders and among non-responders, rather than on average.
-
-    Returns:
-        One row per repeat, fold, patient and visit; see `ConformalRule.response_sets`.
-
-    Raises:
-        ValueError: There is no task `response`, a repeat has one fold alone, or `alpha` is no share.
-    """
-    rows = predictions[predictions["task"] == RESPONSE]
-
-    def learn(others: pd.DataFrame) -> ConformalRule:
-        return ConformalRule.learn(others, alpha=alpha, label_conditional=label_conditional)
-
-    return _across_folds(rows, RESPONSE, learn, lambda rule, own: rule.response_sets(own))
-
-
 def _check_alpha(alpha: float) -> None:
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha must lie between 0 and 1, not {alpha}; 0.1 gives bounds of 90 %")
 
 
-def _across_folds(
-    rows: pd.DataFrame,
-    task: str,
-    learn: Callable[[pd.DataFrame], ConformalRule],
-    apply: Callable[[ConformalRule, pd.DataFrame], pd.DataFrame],
-) -> pd.DataFrame:
-    if rows.empty:
-        raise ValueError(f"there is no prediction of task {task}; name a task of the run")
-    parts = []
-    for repeat, inside in rows.groupby("repeat"):
-        if inside["fold"].nunique() < 2:
-            raise ValueError(
-                f"repeat {repeat} of task {task} has one fold alone, so nobody else is held out to calibrate on; "
-                "train with at least two folds"
-            )
-        for _, own in inside.groupby("fold"):
-            # By patient as well as by fold: nobody may be judged by an outcome of their own.
-            others = inside[(inside["fold"] != own["fold"].iloc[0]) & ~inside["patient_id"].isin(own["patient_id"])]
-            parts.append(apply(learn(others), own))
-    return pd.concat(parts).sort_index()
+def _words(visit: int, later: bool, group: str = "") -> str:
+    return (f"visits from {visit}" if later else f"visit {visit}") + (f", {group}" if group else "")
 
 
-def _words(visit: int, later: bool) -> str:
-    return f"visits from {visit}" if later else f"visit {visit}"
-
-
-def _group(known: dict[int, BoundLevel] | dict[int, SetThreshold], visit: int) -> int:
+def _group(known: Mapping[int, object], visit: int) -> int:
     """Visit whose group a visit belongs to: its own, or the last one."""
     return visit if visit in known else max(known)
+
+
+def _places(known: list[BoundLevel], rows: pd.DataFrame, groups: Mapping[str, str]) -> NDArray[np.int64]:
+    """Which level each row takes: that of its class at its visit where there is one, else that of all patients."""
+    everyone = {each.visit: number for number, each in enumerate(known) if not each.group}
+    own = {(each.group, each.visit): number for number, each in enumerate(known) if each.group}
+    classes = [groups.get(str(patient), "") for patient in rows["patient_id"]]
+    pairs = zip(classes, rows["visit"].astype(int), strict=True)
+    found = [own.get((group, visit), everyone[_group(everyone, visit)]) for group, visit in pairs]
+    return np.array(found, dtype=np.int64)
 
 
 def _groups(rows: pd.DataFrame, enough: Callable[[pd.DataFrame], bool]) -> Iterator[tuple[int, bool, pd.DataFrame]]:
@@ -280,10 +241,12 @@ def _weighed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(weight=rows["patient_id"].nunique() / max(len(rows), 1))
 
 
-def _bound_levels(predictions: pd.DataFrame, task: str, alpha: float) -> Iterator[BoundLevel]:
+def _bound_levels(
+    predictions: pd.DataFrame, task: str, alpha: float, fewest: int = FEWEST_AT_RISK
+) -> Iterator[BoundLevel]:
     rows = predictions[(predictions["task"] == task) & predictions["at_risk"].astype(bool)]
     columns, times = grid_of(rows)
-    for visit, later, group in _groups(rows, lambda some: some["patient_id"].nunique() >= FEWEST_AT_RISK):
+    for visit, later, group in _groups(rows, lambda some: some["patient_id"].nunique() >= fewest):
         event = group["event"].to_numpy(dtype=np.bool_)
         curves, duration = group[columns].to_numpy(dtype=np.float64), group["duration"].to_numpy(dtype=np.float64)
         cut = survival_cut(curves, times, duration, event, group["weight"].to_numpy(dtype=np.float64), alpha)
@@ -295,6 +258,18 @@ def _bound_levels(predictions: pd.DataFrame, task: str, alpha: float) -> Iterato
             patients=int(group["patient_id"].nunique()),
             events=int(group.loc[event, "patient_id"].nunique()),
         )
+
+
+def _levels_by_group(
+    predictions: pd.DataFrame, task: str, alpha: float, groups: Mapping[str, str]
+) -> Iterator[BoundLevel]:
+    """Levels of all patients, then those of every class at the visits at which enough of it are at risk."""
+    yield from _bound_levels(predictions, task, alpha)
+    classes = predictions["patient_id"].astype(str).map(groups)
+    for name in sorted(set(groups.values()) - {""}):
+        for level in _bound_levels(predictions[classes == name], task, alpha, FEWEST_OF_GROUP):
+            if not level.later:
+                yield replace(level, group=name)
 
 
 def _set_thresholds(predictions: pd.DataFrame, alpha: float, label_conditional: bool) -> Iterator[SetThreshold]:

@@ -39,16 +39,20 @@ class HeldOutResponse:
     threshold: Mapping[int, float]
 
 
-def response_statistics(held_out: HeldOutResponse, weights: Floats) -> dict[str, Floats]:
-    """AUROC (pairs within a fold), AUPRC, Brier, calibration, sensitivity and specificity, net benefit, "W" each."""
+def response_statistics(held_out: HeldOutResponse, weights: Floats, brief: bool = False) -> dict[str, Floats]:
+    """AUROC (pairs within a fold), AUPRC, Brier; unless `brief`, calibration, sensitivity and so on, "W" each."""
     probability, label = held_out.probability, held_out.label
     case, control = label.astype(np.float64), (~label).astype(np.float64)
-    cut = np.array([held_out.threshold[int(fold)] for fold in held_out.fold])
-    positive = probability >= cut
     result = {
         "auroc": auc(weights, probability, case, control, held_out.fold),
         "auprc": average_precision(weights, probability, label),
         "brier": mean(weights, (probability - case) ** 2),
+    }
+    if brief:
+        return result
+    cut = np.array([held_out.threshold[int(fold)] for fold in held_out.fold])
+    positive = probability >= cut
+    result |= {
         "sensitivity": ratio(weights @ (case * positive), weights @ case),
         "specificity": ratio(weights @ (control * ~positive), weights @ control),
         **calibration(probability, case, control, weights, "logit"),

@@ -67,6 +67,7 @@ def score_models(
     seed: int = 0,
     only: Collection[str] | None = None,
     reduced: Collection[str] = (),
+    brief: bool = False,
 ) -> Json:
     """Score models at the baseline visit and at landmarks, and compare the `pairs` of them.
 
@@ -81,6 +82,7 @@ def score_models(
         seed: Of the bootstrap.
         only: Score these patients alone (a subgroup); what was fitted on training patients stays as it is.
         reduced: Names of models that are `fusion` held to less than was known: scored at landmarks alone.
+        brief: See `Scorer`; the rest takes most of the time.
     """
     patients = sorted(
         {str(patient) for table in models.values() for patient in table.predictions["patient_id"].unique()}
@@ -88,7 +90,7 @@ def score_models(
     ordered = tuple(sorted(float(horizon) for horizon in horizons))
     if not ordered or ordered[0] <= 0:
         raise ValueError(f"horizons are days after the prediction, at least one, above zero; found {list(horizons)}")
-    scorer = Scorer(tuple(patients), patient_weights(len(patients), resamples, seed), ordered)
+    scorer = Scorer(tuple(patients), patient_weights(len(patients), resamples, seed), ordered, brief)
     tasks = list(dict.fromkeys(str(task) for table in models.values() for task in table.predictions["task"].unique()))
     at_visit = {name: table for name, table in models.items() if name not in reduced}
     result: Json = {}
@@ -195,10 +197,21 @@ def compare_runs(
     landmarks: Sequence[float] = LANDMARKS,
     resamples: int = 1000,
     seed: int = 0,
+    many: bool = False,
 ) -> Json:
-    """Score several runs side by side, each by its own splits, with paired differences on common patients."""
-    pairs = list(combinations(runs, 2))
-    return score_models(runs, pairs, horizons=horizons, landmarks=landmarks, resamples=resamples, seed=seed)
+    """Score several runs side by side, each by its own splits, with paired differences on common patients.
+
+    Args:
+        runs: Predictions by name of the run.
+        horizons: See `score_models`, as all that follow.
+        landmarks: As there.
+        resamples: As there.
+        seed: As there.
+        many: Compare with the first run alone rather than every two, and in brief: time is then linear in the runs.
+    """
+    first = next(iter(runs))
+    pairs = [(name, first) for name in runs if name != first] if many else list(combinations(runs, 2))
+    return score_models(runs, pairs, horizons=horizons, landmarks=landmarks, resamples=resamples, seed=seed, brief=many)
 
 
 def summary_table(metrics: Json, landmark: float = 42.0) -> list[dict[str, str]]:

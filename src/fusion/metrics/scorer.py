@@ -81,11 +81,13 @@ class Scorer:
         patients: Every patient that any model predicts; columns of `weights`.
         weights: See `fusion.metrics.bootstrap.patient_weights`.
         horizons: Days after the prediction time, increasing.
+        brief: Whether ranks and overall errors will do: the C-indices and integrated scores, AUROC, AUPRC and Brier.
     """
 
     patients: tuple[str, ...]
     weights: Weights
     horizons: tuple[float, ...]
+    brief: bool = False
 
     def score(
         self, table: ModelTable, task: str, landmark: float | None, only: Collection[str] | None = None
@@ -99,8 +101,11 @@ class Scorer:
             responses = held_out_response(rows, landmark, training, place)
             if not responses:
                 return None
-            values = [replicate(partial(response_statistics, each), self.weights, each.patient) for each in responses]
-            whole = average(values) | _as_values(response_points(responses))
+            values = [
+                replicate(partial(response_statistics, each, brief=self.brief), self.weights, each.patient)
+                for each in responses
+            ]
+            whole = average(values) | ({} if self.brief else _as_values(response_points(responses)))
             support = dict.fromkeys(whole, min(response_support(each) for each in responses))
             events = int(responses[0].label.sum())
             ids = frozenset(self.patients[number] for each in responses for number in each.patient)
@@ -110,10 +115,14 @@ class Scorer:
             return None
         tau = last_followed(repeats, self.horizons)
         values = [
-            replicate(partial(survival_statistics, each, self.horizons, tau), self.weights, each.patient)
+            replicate(
+                partial(survival_statistics, each, self.horizons, tau, brief=self.brief),
+                self.weights,
+                each.patient,
+            )
             for each in repeats
         ]
-        whole = average(values) | _as_values(survival_points(repeats, self.horizons))
+        whole = average(values) | ({} if self.brief else _as_values(survival_points(repeats, self.horizons)))
         supports = [survival_support(each, self.horizons, whole) for each in repeats]
         support = {name: min(each[name] for each in supports) for name in whole}
         ids = frozenset(self.patients[number] for each in repeats for number in each.patient)

@@ -159,14 +159,17 @@ def auc_at(held_out: HeldOut, horizon: float, weights: Floats) -> Floats:
     return auc(weights, marker, case[:, at], control[:, at], held_out.fold)
 
 
-def survival_statistics(held_out: HeldOut, horizons: Sequence[float], tau: float, weights: Floats) -> dict[str, Floats]:
+def survival_statistics(
+    held_out: HeldOut, horizons: Sequence[float], tau: float, weights: Floats, brief: bool = False
+) -> dict[str, Floats]:
     """Every score under every weighting, "W" each; NaN where it is undefined.
 
     Names: `c_index` and `c_index_uno` (up to the last horizon) of the risk; `auc/<h>` of the probability of an event
     by the horizon; `brier/<h>`, `scaled_brier/<h>` (1 - Brier / Brier of the training Kaplan-Meier); `ibs` and
     `scaled_ibs` (over the grid up to the last horizon); `calibration/<h>/slope`, `/intercept`, `/observed_expected`,
     those of the middle horizon also as `calibration_slope` and so on; `net_benefit/<h>/<threshold>` at the middle
-    horizon; `rmst_difference/<tau>` in days between low and high risk group.
+    horizon; `rmst_difference/<tau>` in days between low and high risk group. If `brief`, the C-indices and the
+    integrated scores alone: the others take most of the time.
     """
     undefined = np.full(len(weights), np.nan)
     duration, event, fold, risk = held_out.duration, held_out.event, held_out.fold, held_out.risk
@@ -176,7 +179,6 @@ def survival_statistics(held_out: HeldOut, horizons: Sequence[float], tau: float
         "c_index_uno": concordance(weights, risk, duration, event, held_out.uno_weights(last), fold),
         "ibs": undefined,
         "scaled_ibs": undefined,
-        f"rmst_difference/{tau:g}": rmst_difference(weights, duration, event, held_out.risk_group, tau),
     }
     grid = np.flatnonzero(held_out.known & (held_out.times <= last))
     if held_out.known[held_out.column(last)]:
@@ -184,6 +186,9 @@ def survival_statistics(held_out: HeldOut, horizons: Sequence[float], tau: float
         result["ibs"] = mean(weights, time_average(held_out.brier[:, grid], times))
         reference = mean(weights, time_average(held_out.reference_brier[:, grid], times))
         result["scaled_ibs"] = scaled_brier(result["ibs"], reference)
+    if brief:
+        return result
+    result[f"rmst_difference/{tau:g}"] = rmst_difference(weights, duration, event, held_out.risk_group, tau)
     for horizon in horizons:
         result[f"auc/{horizon:g}"] = auc_at(held_out, horizon, weights)
         result |= brier_at(held_out, horizon, weights)

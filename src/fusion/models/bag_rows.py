@@ -1,19 +1,22 @@
 """What the encoders of bags share: dropping of rows, and products within samples whose rows lie end to end.
 
-Dimension key: R rows, F features of a row, S samples, K and V widths, N blocks of C rows.
-"""
+No bag is padded, and no row is copied but a few at the edges of samples. On a CPU a product is made sample by sample:
+a large product each, and a loop costs nothing beside it. On a GPU, or where samples are small, it is made window by
+window in two batched products, whatever the number of samples (`bag_windows.py`).
 
-from dataclasses import dataclass
+Dimension key: R rows, F features of a row, S samples, K and V widths, L queries.
+"""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fusion.models.layers import segment_sum
+from fusion.models.bag_windows import window_apply, window_outer
+from fusion.models.layers import segment_softmax
 from fusion.types import Samples
 
-#: Rows of a block; products within a sample are made block by block, as one batched matrix product.
-BLOCK = 64
+#: Multiplications per sample from which on a loop over samples on a CPU is the faster way.
+LARGE = 1 << 17
 
 
 class RowDropout(nn.Module):
@@ -30,7 +33,9 @@ class RowDropout(nn.Module):
         """The rows that stay, in their order, and the sample of each."""
         rows_RF, segment_R = samples.rows, samples.sample_of_row
         kept = self.kept(samples)
-        return (rows_RF, segment_R) if kept is None else (rows_RF[kept], segment_R[kept])
+        if kept is not None:
+            rows_RF, segment_R = rows_RF[kept], segment_R[kept]
+        return working_precision(rows_RF), segment_R
 
     def kept(self, samples: Samples) -> Int[Tensor, " N"] | None:
         """Places of the rows that stay; None for all."""
@@ -42,38 +47,21 @@ class RowDropout(nn.Module):
         return keep_R.nonzero().squeeze(1)
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """Rows in blocks of equal size, each of one sample; what is left of a sample's last block is zero.
-
-    Attributes:
-        place: Where each row lies in the N * C places.
-        segment: Sample of each block.
-        size: Rows of a block, C.
-    """
-
-    place: Int[Tensor, " R"]
-    segment: Int[Tensor, " N"]
-    size: int
-
-    def lay(self, values: Float[Tensor, "R ..."]) -> Float[Tensor, "N C ..."]:
-        """Rows laid in their blocks."""
-        flat = values.new_zeros(self.segment.shape[0] * self.size, *values.shape[1:])
-        return flat.index_copy(0, self.place, values).unflatten(0, (self.segment.shape[0], self.size))
+def working_precision(rows: Float[Tensor, "R F"]) -> Float[Tensor, "R F"]:
+    """Rows that lie in half precision as the weights are; under autocast as they lie, since products take them so."""
+    if torch.is_autocast_enabled(rows.device.type):
+        return rows
+    return rows.to(torch.promote_types(rows.dtype, torch.get_default_dtype()))
 
 
-def blocks_of(segment: Int[Tensor, " R"], count: int) -> Blocks:
-    """Blocks for rows that lie sample by sample; of at most the mean rows of a sample, so that little is padded."""
-    num = segment.shape[0]
-    size = min(BLOCK, max(1, num // max(count, 1)))
-    rows_S = segment.new_zeros(count).index_add(0, segment, torch.ones_like(segment))
-    blocks_S = (rows_S + size - 1) // size
-    within_R = torch.arange(num, device=segment.device) - (rows_S.cumsum(0) - rows_S)[segment]
-    place_R = ((blocks_S.cumsum(0) - blocks_S)[segment] + within_R // size) * size + within_R % size
-    # as many blocks as there could be: asking how many there are would make a GPU wait
-    number_N = torch.arange(num // size + count, device=segment.device)
-    segment_N = torch.searchsorted(blocks_S.cumsum(0), number_N, right=True).clamp(max=max(count - 1, 0))
-    return Blocks(place=place_R, segment=segment_N, size=size)
+def by_sample(num_products: int, count: int, device: torch.device) -> bool:
+    """Whether a loop over samples is the way to make this many multiplications for `count` samples."""
+    return device.type == "cpu" and count > 0 and num_products >= count * LARGE
+
+
+def split_samples(values: Float[Tensor, "R ..."], segment: Int[Tensor, " R"], count: int) -> tuple[Tensor, ...]:
+    """Rows of each sample. Slices would make the backward pass fill the whole pack with zeros once per sample."""
+    return values.split(segment.bincount(minlength=count).tolist())
 
 
 def segment_outer(
@@ -93,9 +81,11 @@ def segment_outer(
     <BLANKLINE>
             [[3., 3.]]])
     """
-    blocks = blocks_of(segment, count)
-    product = torch.einsum("nc...k,nc...v->n...kv", blocks.lay(left), blocks.lay(right))
-    return segment_sum(product, blocks.segment, count)
+    left = left.to(right.dtype)
+    if not by_sample(left.numel() * right.shape[-1], count, left.device):
+        return window_outer(left, right, segment, count)
+    pairs = zip(split_samples(left, segment, count), split_samples(right, segment, count), strict=True)
+    return torch.stack([one.movedim(0, -1) @ other.movedim(0, -2) for one, other in pairs])
 
 
 def segment_apply(
@@ -106,6 +96,29 @@ def segment_apply(
     >>> segment_apply(torch.ones(3, 1), torch.tensor([[[2.0]], [[5.0]]]), torch.tensor([0, 0, 1])).squeeze(1)
     tensor([2., 2., 5.])
     """
-    blocks = blocks_of(segment, matrix.shape[0])
-    product = torch.einsum("nc...k,n...kv->nc...v", blocks.lay(rows), matrix[blocks.segment])
-    return product.flatten(0, 1)[blocks.place]
+    count = matrix.shape[0]
+    if not by_sample(rows.numel() * matrix.shape[-1], count, rows.device):
+        return window_apply(rows, matrix, segment)
+    pairs = zip(split_samples(rows, segment, count), matrix.unbind(), strict=True)
+    return torch.cat([(row.movedim(0, -2) @ one).movedim(-2, 0) for row, one in pairs])
+
+
+def read_bags(
+    query: Float[Tensor, "S L F"], rows: Float[Tensor, "R F"], segment: Int[Tensor, " R"]
+) -> Float[Tensor, "S L F"]:
+    """What each query of a sample reads from its rows by attention; zero where the sample has none.
+
+    Rows are keys and values at once: fold the projection of the keys, and the scale, into the queries beforehand, and
+    project what was read, so that no keys and values as many as patches are ever made.
+
+    >>> read_bags(torch.zeros(1, 1, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+    tensor([[[0.5000, 0.5000]]])
+    """
+    count = query.shape[0]
+    if not by_sample(rows.numel() * query.shape[1], count, rows.device):
+        weight_RL = segment_softmax(segment_apply(rows, query.mT, segment), segment, count)
+        return segment_outer(weight_RL, rows, segment, count)
+    # softmax in fp32 also where products are in bf16
+    exact = torch.promote_types(query.dtype, torch.float32)
+    pairs = zip(query.unbind(), split_samples(rows, segment, count), strict=True)
+    return torch.stack([(one @ row.T).softmax(dim=1, dtype=exact).to(row.dtype) @ row for one, row in pairs])

@@ -13,21 +13,23 @@ from torch.nn import functional
 
 
 def segment_sum(values: Float[Tensor, "R ..."], segment: Int[Tensor, " R"], count: int) -> Float[Tensor, "S ..."]:
-    """Sum of the rows of each segment; an empty segment sums to zero.
+    """Sum of the rows of each segment; an empty segment sums to zero. Rows in half precision are summed in single.
 
     >>> segment_sum(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), 3)
     tensor([3., 0., 4.])
     """
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
     total = torch.zeros(count, *values.shape[1:], dtype=values.dtype, device=values.device)
     return total.index_add(0, segment, values)
 
 
 def segment_softmax(score: Float[Tensor, "R H"], segment: Int[Tensor, " R"], count: int) -> Float[Tensor, "R H"]:
-    """Softmax of scores within each segment, per head.
+    """Softmax of scores within each segment, per head; in single precision at least, as bags have thousands of rows.
 
     >>> segment_softmax(torch.zeros(3, 1), torch.tensor([0, 0, 1]), 2).squeeze(1)
     tensor([0.5000, 0.5000, 1.0000])
     """
+    score = score.to(torch.promote_types(score.dtype, torch.float32))
     top = torch.full((count, score.shape[1]), -torch.inf, dtype=score.dtype, device=score.device)
     top = top.scatter_reduce(0, segment[:, None].expand_as(score), score.detach(), reduce="amax")
     weight = torch.exp(score - top[segment])

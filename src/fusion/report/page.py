@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -20,6 +21,9 @@ from fusion.report.tripod import count_answered, tripod
 from fusion.report.words import ABOUT_MODELS, GLOSSARY, listed, model_name, protocol, short_name, task_name
 from fusion.report.worth import optimism_tables, worth_table
 
+#: Pages that other commands may have written beside the report.
+BESIDE = (("Patients", "monitor.html"), ("Figures", "figures.html"))
+
 
 def build_report(run: Path) -> Path:
     """Write the report of a finished run and return its path.
@@ -30,15 +34,15 @@ def build_report(run: Path) -> Path:
     Raises:
         ValueError: The run is not finished: it has no manifest or no predictions.
     """
-    page = render(read_run(run))
     path = run / "report" / "index.html"
+    page = render(read_run(run), [(name, file) for name, file in BESIDE if path.with_name(file).is_file()])
     path.parent.mkdir(exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(run: Run) -> str:
-    """The page as text."""
+def render(run: Run, beside: Sequence[tuple[str, str]] = ()) -> str:
+    """The page as text; `beside` are names and files of other pages in the same folder."""
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     scored = [*run.endpoints, *([RESPONSE] if run.has_response else [])]
     models = dict.fromkeys(model for task in scored for model in run.models(task))
@@ -48,6 +52,7 @@ def render(run: Run) -> str:
         "report.html.j2",
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        beside=beside,
         manifest=run.manifest,
         simulated=run.simulated,
         cohort=summary.cohort_name(run),

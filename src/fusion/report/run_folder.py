@@ -196,11 +196,11 @@ def read_run(folder: Path) -> Run:
     for name in ("manifest.json", "predictions.parquet"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}: finish the run first, `train.py ... resume={folder}`")
-    metrics, manifest = _read_json(folder / "metrics.json"), _read_json(folder / "manifest.json")
+    metrics, manifest = read_json(folder / "metrics.json"), read_json(folder / "manifest.json")
     return Run(
         manifest=manifest,
-        qc=_read_json(folder / "qc.json"),
-        audit=_read_json(folder / "audit.json"),
+        qc=read_json(folder / "qc.json"),
+        audit=read_json(folder / "audit.json"),
         scores=metrics.get("task", {}),
         predictions=pd.read_parquet(folder / "predictions.parquet"),
         baselines=_read_table(folder / "baselines.parquet"),
@@ -213,7 +213,8 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a run folder; empty where there is no such file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 

@@ -11,9 +11,7 @@ from rich.console import Console
 
 from fusion.build import plain
 from fusion.data.cohort import Cohort
-from fusion.data.qc import validate as validate_folder
 from fusion.data.read import read_cohort
-from fusion.data.simulator import simulate_cohort
 from fusion.data.store import open_store
 from fusion.run.console import console
 
@@ -29,11 +27,15 @@ def simulate(config: DictConfig) -> int:
 
 def _simulated(*, out: str | Path, preset: str | None, **settings: Any) -> None:
     """Simulate a cohort; `preset=null` is the one without signal, though YAML reads the word as nothing."""
+    from fusion.data.simulator import simulate_cohort  # most cohorts are there already
+
     simulate_cohort(out=out, preset=preset or "null", **settings)
 
 
 def validate(config: DictConfig) -> int:
     """Check a cohort folder: 0 and a summary, or 1 and every problem."""
+    from fusion.data.qc import validate as validate_folder
+
     return validate_folder(Path(config.data.path), console, config.data.visit_window, errors=Console(stderr=True))
 
 

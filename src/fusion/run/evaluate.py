@@ -13,29 +13,38 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fusion.metrics import ModelTable, compare_runs, pool_runs, score_run
+from fusion.metrics import FUSION, ModelTable, compare_runs, pool_runs, score_models, score_run
 from fusion.report.ablation import VariantScore, variant_cells, variant_name, variant_scores, write_variants
-from fusion.run.audit import audit_runs
 from fusion.run.console import console
-from fusion.run.external import evaluate_external
 from fusion.run.folder import RunTables, config_of, print_scores, read_run
+from fusion.run.sweep import FREE
 from fusion.training.checkpoint import write_json
 
 Json = dict[str, Any]
-#: Up to so many variants are also scored each by itself, with their baselines and subgroups.
+#: Up to so many variants are also scored each by itself, with their baselines and subgroups, and compared every two.
 MANY = 4
+#: So many runs of a setting, evenly taken from all of them, say what plain models, subgroups and curves are like.
+IN_FULL = 5
+#: Overrides that say how runs were carried out, or which of several they are.
+NOT_THE_MODEL = ("seed=", "resume=", "debug=", "workers=", "launcher=", "hydra.")
 
 
 def evaluate(config: DictConfig) -> int:
     """Score runs again; several are pooled where only their seed differs, and compared where they differ otherwise."""
     if config.predictions is not None:
+        from fusion.run.external import evaluate_external
+
         return evaluate_external(config)
     if config.audit:
+        from fusion.run.audit import audit_runs
+
         return audit_runs(config)
     folders = [job for name in config.runs for job in finished_jobs(Path(name))]
     if not folders:
         raise ValueError("runs=[...] names no folder with a finished run")
-    runs = {folder: read_run(folder) for folder in folders}
+    for folder in folders:
+        if not (folder / "predictions.parquet").exists():
+            raise ValueError(f"{folder} is no finished run (no predictions.parquet); give run folders as runs=[A,B]")
     groups = _grouped(folders)
     manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
     settings = {
@@ -43,24 +52,13 @@ def evaluate(config: DictConfig) -> int:
         "landmarks": tuple(config.landmarks or manifest["landmarks"]),
         "resamples": config.resamples,
     }
+    many = len(groups) > MANY
+    pooled = {group.label: pool_runs([_model_of(f) for f in group.folders]) for group in groups}
     result: dict[str, Any] = {}
-    pooled: dict[str, ModelTable] = {}
-    for group in groups:
-        tables = [runs[folder] for folder in group.folders]
-        pooled[group.label] = pool_runs([ModelTable(t.predictions, t.splits) for t in tables])
-        if len(groups) > MANY:
-            continue  # of so many, the common table alone is of use
-        result[group.label] = score_run(
-            pooled[group.label].predictions,
-            _pooled([t.baselines for t in tables], tables),
-            pooled[group.label].splits,
-            held_back=_pooled([t.held_back for t in tables], tables),
-            subgroups=tables[0].subgroups,
-            **settings,
-        )
-        count = len(group.folders)
-        print_scores(result[group.label], f"{group.label}: {count} run{'s' * (count > 1)}")
-    comparison = compare_runs(pooled, **settings) if len(pooled) > 1 else None
+    for group in () if many else groups:  # of so many, the common table alone is of use
+        result[group.label] = _scored(group, pooled[group.label], settings)
+        print_scores(result[group.label], _title(group))
+    comparison = compare_runs(pooled, many=many, **settings) if len(pooled) > 1 else None
     rows = _compared(groups, comparison) if comparison else []
     if config.out:
         out = Path(config.out)
@@ -71,6 +69,45 @@ def evaluate(config: DictConfig) -> int:
         written += write_variants(rows, folder) if rows and folder == out else []
         console.print(f"wrote {', '.join(map(str, written))}")
     return 0
+
+
+def _model_of(folder: Path) -> ModelTable:
+    """The predictions of a run's model alone: hundreds of runs with all their tables would be gigabytes."""
+    splits = pd.read_csv(folder / "splits.csv", dtype={"patient_id": str})
+    return ModelTable(pd.read_parquet(folder / "predictions.parquet"), splits)
+
+
+def _scored(group: "Group", whole: ModelTable, settings: Json) -> Json:
+    """All scores of a group; where it has many runs, all of them speak for the model and `IN_FULL` for the rest."""
+    count = len(group.folders)
+    chosen = group.folders
+    if count > IN_FULL:
+        chosen = [group.folders[place * count // IN_FULL] for place in range(IN_FULL)]
+    tables = [read_run(folder) for folder in chosen]
+    part = pool_runs([ModelTable(t.predictions, t.splits) for t in tables]) if count > IN_FULL else whole
+    scores = score_run(
+        part.predictions,
+        _pooled([t.baselines for t in tables], tables),
+        part.splits,
+        held_back=_pooled([t.held_back for t in tables], tables),
+        subgroups=tables[0].subgroups,
+        **settings,
+    )
+    if count > IN_FULL:
+        everything = score_models({FUSION: whole}, [], brief=True, **settings)
+        for task, of_all in everything["task"].items():
+            here = scores["task"][task]
+            here["model"][FUSION] |= of_all["model"][FUSION]
+            for day, figures in of_all["landmark"].items():
+                here["landmark"][day][FUSION] |= figures[FUSION]
+    scores["settings"] |= {"runs": count, "runs_in_full": len(chosen)}
+    return scores
+
+
+def _title(group: "Group") -> str:
+    count = len(group.folders)
+    part = f"; all but {FUSION} from {IN_FULL} of them" if count > IN_FULL else ""
+    return f"{group.label}: {count} run{'s' * (count > 1)}{part}"
 
 
 def _compared(groups: Sequence["Group"], comparison: Json) -> list[VariantScore]:
@@ -120,11 +157,12 @@ class Group:
 def _grouped(folders: list[Path]) -> list[Group]:
     """Runs by what they are but for the seed, in the order in which they were named."""
     configs = [config_of(folder) for folder in folders]
-    words = [{w for w in config.pop("overrides") if not w.startswith(("seed=", "resume="))} for config in configs]
+    words = [{w for w in config.pop("overrides") if not w.startswith(NOT_THE_MODEL)} for config in configs]
     common = set.intersection(*words)
     groups: dict[str, Group] = {}
     for folder, config, mine in zip(folders, configs, words, strict=True):
-        seedless = {**config, "seed": None, "split": {**config["split"], "seed": None}}
+        kept = {key: value for key, value in config.items() if key not in FREE}
+        seedless = {**kept, "seed": None, "split": {**config["split"], "seed": None}}
         key = json.dumps(seedless, sort_keys=True)
         if key not in groups:
             label = " ".join(sorted(mine - common)) or config["name"]

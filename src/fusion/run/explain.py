@@ -28,6 +28,7 @@ from fusion.explain.visit_values import visit_values
 from fusion.explain.words import reasons_in_words
 from fusion.run.audit import open_study
 from fusion.run.console import console
+from fusion.run.monitor import monitor_run
 from fusion.training.checkpoint import write_json
 from fusion.training.fold import load_fold
 
@@ -75,6 +76,8 @@ def explain(config: DictConfig) -> int:
     else:
         _say(found, patient)
     console.print(f"wrote {escape(str(folder))}")
+    if (study.folder / "report" / "monitor.html").is_file():  # it shows them
+        console.print(f"patients: {monitor_run(study.folder)}", markup=False, soft_wrap=True)
     return 0
 
 

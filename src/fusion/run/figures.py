@@ -20,6 +20,7 @@ from fusion.data.tables import find_table, read_plasma
 from fusion.metrics.subgroups import subgroup_table
 from fusion.report.run_folder import Run
 from fusion.report.run_folder import read_run as read_report_run
+from fusion.report.summary import cohort_name
 from fusion.report.trial import (
     Choices,
     Drawing,
@@ -30,12 +31,15 @@ from fusion.report.trial import (
     write_captions,
     write_drawing,
 )
+from fusion.report.trial.page import write_figures
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
 
 #: Column of plasma.csv that is drawn, in order of choice, and what it is called.
 MEASURES = ((TUMOR_FRACTION, "ctDNA tumour fraction"), ("mean_vaf", "ctDNA mean allele fraction"))
+#: Beginnings of the names of figures that the report shows already.
+IN_REPORT = ("kaplan_meier_", "calibration_", "auc_", "landmark_", "decision_")
 #: Kinds of specimen that a blood sample is named.
 BLOOD = ("plasma", "serum", "blood")
 
@@ -52,7 +56,7 @@ def figures(config: DictConfig) -> int:
         _same_patients(run, cohort)
     base = folder or Path(wanted["data"]["path"])
     out = Path(wanted["out"]) if wanted["out"] else base / "figures"
-    drawings = draw_all(_plans(run, cohort, wanted), wanted["only"] or ())
+    drawings = draw_all(_plans(run, cohort, _choices(wanted)), wanted["only"] or ())
     prefix, formats = str(wanted["prefix"] or ""), tuple(wanted["formats"])
     drawn = [each for each in drawings if each.figure is not None]
     written = [write_drawing(each, out, prefix=prefix, formats=formats) for each in drawn]
@@ -66,11 +70,35 @@ def figures(config: DictConfig) -> int:
     return 0
 
 
-def _plans(run: Run | None, cohort: Cohort | None, wanted: dict[str, Any]) -> dict[str, Callable[[], Drawing]]:
+def figures_page(folder: Path) -> Path:
+    """Write `report/figures.html` of a finished run: what its report does not show already, and no patient ids.
+
+    Figures of the cohort are left out where it has moved. A figure that fails is named with its fault: a picture is no
+    reason to lose a run.
+    """
+    run = read_report_run(folder)
+    cohort = _cohort_of(folder, {"path": None, "visit_window": None})
+    plans = _plans(run, cohort, Choices(show_ids=False))
+    drawings = [_drawn(name, draw) for name, draw in plans.items() if not name.startswith(IN_REPORT)]
+    path = folder / "report" / "figures.html"
+    return write_figures(drawings, path, cohort=cohort_name(run), simulated=_simulated(run, cohort))
+
+
+def _drawn(name: str, draw: Callable[[], Drawing]) -> Drawing:
+    try:
+        return draw()
+    except Exception as fault:  # whatever it is; `figures` shows it in full
+        return Drawing(name, name.replace("_", " "), f"Not drawn: {type(fault).__name__}: {fault}")
+
+
+def _choices(wanted: dict[str, Any]) -> Choices:
     genes = tuple(str(gene) for gene in wanted["genes"] or ())
     if wanted["gene_sets"]:
         genes = (*genes, *(gene for each in read_gene_sets(wanted["gene_sets"]).values() for gene in each))
-    choices = Choices(genes, wanted["most_genes"], wanted["most_bars"], wanted["show_ids"])
+    return Choices(genes, wanted["most_genes"], wanted["most_bars"], wanted["show_ids"])
+
+
+def _plans(run: Run | None, cohort: Cohort | None, choices: Choices) -> dict[str, Callable[[], Drawing]]:
     plans: dict[str, Callable[[], Drawing]] = {}
     if cohort is not None:
         predictions = None if run is None else run.predictions

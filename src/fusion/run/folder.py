@@ -1,4 +1,7 @@
-"""What the commands do with a finished run: read it, score it, print its scores, report it."""
+"""What the commands do with a finished run: read it, score it, print its scores, report it.
+
+Scores are imported where they are made: they bring scipy, and who predicts makes none.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +15,6 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fusion.metrics import FUSION, score_run, summary_table
 from fusion.run.console import console
 from fusion.training.checkpoint import write_json
 
@@ -62,6 +64,8 @@ def _apparent(folder: Path) -> pd.DataFrame | None:
     subsampled = config_of(folder)["split"]["_target_"].endswith(".Subsampling")
     if not subsampled or not (final / "predictions.parquet").exists():
         return None
+    from fusion.metrics import FUSION
+
     frames = [pd.read_parquet(final / "predictions.parquet").assign(model=FUSION)]
     if (final / "baselines.parquet").exists():
         frames.append(pd.read_parquet(final / "baselines.parquet"))
@@ -70,6 +74,8 @@ def _apparent(folder: Path) -> pd.DataFrame | None:
 
 def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Score the predictions of a run folder and write its metrics.json."""
+    from fusion.metrics import score_run
+
     tables = read_run(folder)
     metrics = score_run(
         **vars(tables),
@@ -83,6 +89,8 @@ def score_folder(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def print_scores(metrics: Mapping[str, Any], title: str) -> None:
     """Print a row per model: C-index or AUROC with interval, at baseline and at the first landmark."""
+    from fusion.metrics import summary_table
+
     landmarks = metrics["settings"]["landmarks"]
     rows = summary_table(dict(metrics), landmark=landmarks[0] if landmarks else 0.0)
     table = Table(
@@ -99,9 +107,21 @@ def print_scores(metrics: Mapping[str, Any], title: str) -> None:
 
 def report(config: DictConfig) -> int:
     """Build the report of a run again."""
+    say_pages(write_pages(Path(config.run)))
+    return 0
+
+
+def write_pages(folder: Path) -> dict[str, Path]:
+    """Write all pages of a finished run, by what they are: its report, that of the patients, the figures."""
     from fusion.report import build_report  # matplotlib takes a second to import, and few commands draw
+    from fusion.run.figures import figures_page
     from fusion.run.monitor import monitor_run
 
-    console.print(f"report: {build_report(Path(config.run))}")
-    console.print(f"patients: {monitor_run(Path(config.run))}", markup=False)
-    return 0
+    patients, figures = monitor_run(folder), figures_page(folder)
+    return {"patients": patients, "figures": figures, "report": build_report(folder)}  # last: it links to the others
+
+
+def say_pages(pages: Mapping[str, Path]) -> None:
+    """Print where the pages are."""
+    for name, path in pages.items():
+        console.print(f"{name}: {path}", markup=False, soft_wrap=True)

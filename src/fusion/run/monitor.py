@@ -1,6 +1,5 @@
 """Collects what the patient pages show from a run folder and its cohort, and writes them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,28 @@ import pandas as pd
 
 from fusion.build import build
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import RESPONSE
 from fusion.data.modalities.base import Modality
 from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.plasma import Plasma
 from fusion.data.modalities.serial_table import SerialTable
 from fusion.data.shift import outside_training
 from fusion.data.tables import find_table
-from fusion.metrics.alerts import alarm_table, cross_thresholds, monitoring_table
-from fusion.metrics.conformal import conformal_bounds
 from fusion.report.monitor import MonitorInput, write_monitor
+from fusion.report.run_folder import read_json
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
 from fusion.run.folder import config_of
+from fusion.run.monitor_answers import answers_of_held_out, answers_of_new, stages_of
 
 #: Tables that other commands may have left in a run folder.
-OPTIONAL = {
-    "bounds": "bounds.parquet",
-    "alerts": "alerts.parquet",
-    "reasons": "explain/modalities.parquet",
-    "feature_reasons": "explain/features.parquet",
+OPTIONAL = {"bounds": "bounds.parquet", "alerts": "alerts.parquet"}
+#: Tables that `explain` may have left, of all patients or of one.
+EXPLAINED = {
+    "reasons": "modalities.parquet",
+    "feature_reasons": "features.parquet",
+    "steps": "visits.parquet",
+    "patches": "patches.parquet",
 }
-
-#: Alerts of the page are set for so many false alarms per patient-year, on the folds other than the patient's.
-FALSE_ALARMS = 0.5
-ALERTS_NOTE = f"threshold chosen on the other folds for at most {FALSE_ALARMS:g} false alarms per patient-year"
-#: Endpoint and horizon of the alert, in days.
-ALERT = ("pfs", 90.0)
 
 
 def monitor_run(run: Path) -> Path:
@@ -70,19 +64,27 @@ def monitor_tables(run: Path, cohort: Cohort | None, predictions: pd.DataFrame, 
         predictions: Of the run's own patients, or of new ones.
         held_out: Whether the patients are the run's own; alerts, bounds and reasons in its folder are of these.
     """
-    values, manifest, training = config_of(run), _json(run / "manifest.json"), _json(run / "training_summary.json")
+    values, manifest, training = (
+        config_of(run),
+        read_json(run / "manifest.json"),
+        read_json(run / "training_summary.json"),
+    )
     about: dict[str, Any] = {
         "predictions": predictions,
         "run": str(values["name"]),
         "held_out": held_out,
         "members": int(manifest.get("members") or 1),
         "training": training,
-        **({name: _table(run / path) for name, path in OPTIONAL.items()} if held_out else {}),
     }
+    if held_out:
+        about |= {name: _table(run / path) for name, path in OPTIONAL.items()}
+        about |= {name: _explained(run / "explain", path) for name, path in EXPLAINED.items()}
     if held_out and {"repeat", "fold"} <= set(predictions):
-        about["bounds"] = _bounds(predictions) if about["bounds"] is None else about["bounds"]
-        if about["alerts"] is None:
-            about |= {"alerts": _alerts(predictions), "alerts_note": ALERTS_NOTE}
+        known = {name: each for name, each in about.items() if each is not None}
+        about |= {**answers_of_held_out(predictions, _stages(run)), **known}
+    elif not held_out:
+        own, stages = _table(run / "predictions.parquet"), {} if cohort is None else stages_of(cohort.patients)
+        about |= {} if own is None else answers_of_new(own, _stages(run), predictions, stages)
     if cohort is None:
         name = (manifest.get("cohort") or {}).get("name") or "cohort"
         return MonitorInput(cohort=str(name), simulated=bool(manifest.get("oracle")), **about)
@@ -101,28 +103,10 @@ def monitor_tables(run: Path, cohort: Cohort | None, predictions: pd.DataFrame, 
     )
 
 
-def _bounds(predictions: pd.DataFrame) -> pd.DataFrame | None:
-    """Conformal lower bounds of every time-to-event task, each fold's learned on the others; None where none can be."""
-    frames = []
-    for task in predictions.loc[predictions["task"] != RESPONSE, "task"].unique():
-        try:
-            frames.append(conformal_bounds(predictions, str(task)).assign(task=str(task)))
-        except ValueError as error:
-            console.print(f"patient pages without lower bound of {task}: {error}", markup=False)
-    return pd.concat(frames, ignore_index=True) if frames else None
-
-
-def _alerts(predictions: pd.DataFrame) -> pd.DataFrame | None:
-    """Alarms of the risk of progression, each fold's threshold chosen on the others; None where none can be chosen."""
-    task, horizon = ALERT
-    if task not in set(predictions["task"]) or f"survival_{horizon:g}" not in predictions:
-        return None
-    try:
-        table = monitoring_table(predictions, task, horizon)
-        return alarm_table(table, cross_thresholds(table, FALSE_ALARMS))
-    except ValueError as error:
-        console.print(f"patient pages without alerts: {error}", markup=False)
-        return None
+def _stages(run: Path) -> dict[str, str]:
+    """Stage of the run's patients, as far as known."""
+    path = run / "subgroups.csv"
+    return stages_of(pd.read_csv(path, dtype=str).set_index("patient_id")) if path.is_file() else {}
 
 
 def _samples(cohort: Cohort, modalities: Mapping[str, Modality]) -> pd.DataFrame:
@@ -170,8 +154,16 @@ def serial_values(cohort: Cohort, modalities: Mapping[str, Modality]) -> pd.Data
     return pd.concat(frames, ignore_index=True).astype({"visit": np.int64}) if frames else None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _explained(folder: Path, name: str) -> pd.DataFrame | None:
+    """A table of reasons: what was said of all patients, and of those explained one by one where it is not there."""
+    found = [
+        pd.read_parquet(path) for path in (folder / name, *sorted(folder.glob(f"patient_*/{name}"))) if path.is_file()
+    ]
+    kept: list[pd.DataFrame] = []
+    for table in found:
+        known = {patient for each in kept for patient in each["patient_id"].unique()}
+        kept.append(table[~table["patient_id"].isin(known)])
+    return pd.concat(kept, ignore_index=True) if kept else None
 
 
 def _table(path: Path) -> pd.DataFrame | None:

@@ -72,11 +72,17 @@ def _fitted_models(folder: Path, *, of_folds: bool) -> list[Path]:
 
 
 def _averaged(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean risk, curve and probability over folds, whose models saw different patients; risk group by majority."""
+    """Mean risk, curve and probability over folds, whose models saw different patients; risk group by majority.
+
+    Of what members say at the least and at the most, the least and the most over folds.
+    """
     first = frames[0].copy()
     for column in first:
         if column == "risk_group":
             first[column] = pd.concat([frame[column] for frame in frames], axis=1).median(axis=1).round()
         elif column == "risk" or column.startswith(("survival_", "prob_", "incidence_")):
             first[column] = pd.concat([frame[column] for frame in frames], axis=1).mean(axis=1)
+        elif column.startswith(("lowest_", "highest_")):
+            values = pd.concat([frame[column] for frame in frames], axis=1)
+            first[column] = values.min(axis=1) if column.startswith("lowest_") else values.max(axis=1)
     return first

@@ -1,14 +1,13 @@
 """`train`: cross-validate, score and report into a run folder that can be taken up again."""
 
 import json
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fusion.build import build, build_baselines, build_recipe, build_search, build_splitter, fitting_config, plain
@@ -18,13 +17,12 @@ from fusion.data.qc import summarise_cohort
 from fusion.data.shift import summarise_training
 from fusion.data.splits import split_hash, write_splits
 from fusion.metrics import subgroup_table
-from fusion.report import build_report
 from fusion.run.cohorts import open_cohort
 from fusion.run.console import console
-from fusion.run.folder import config_of, print_scores, score_folder
+from fusion.run.folder import config_of, print_scores, say_pages, score_folder, write_pages
 from fusion.run.helpers import helped
 from fusion.run.locked_model import lock_model
-from fusion.run.monitor import monitor_run
+from fusion.run.sweep import FREE, config_hash
 from fusion.training.callbacks import FitProgress
 from fusion.training.checkpoint import write_json
 from fusion.training.crossvalidate import TABLES, Job, final_job, fit_jobs, fold_jobs, read_predictions
@@ -41,14 +39,19 @@ def train_with(config: DictConfig, workers: int) -> int:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
-    values = resumed_config(folder, overrides) if config.resume else {**plain(config), "overrides": overrides}
+    if config.resume:
+        values = resumed_config(folder, overrides)
+        asked = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("config_sha256")
+    else:
+        values = {**plain(config), "overrides": overrides}
+        asked = config_hash(values)
     watch = Stopwatch()
     with watch.stage("cohort"):
         cohort = open_cohort(values["data"])
         values = fitting_config(values, cohort, console.print)
         splitter = build_splitter(values)
         splits = splitter(cohort)
-        manifest = run_manifest(values, cohort, splits)
+        manifest = {**run_manifest(values, cohort, splits), "config_sha256": asked}
         if (folder / "config.json").exists():
             check_same_run(folder, values, manifest)
         write_json(folder / "manifest.json", manifest)
@@ -62,11 +65,12 @@ def train_with(config: DictConfig, workers: int) -> int:
         f"{cohort.name}: {cohort.num_patients} patients, {', '.join(values['modalities'])}; "
         f"{len(splits)} folds of {values['members']} models"
     )
-    recipe, search = build_recipe(values), build_search(values)
+    here = with_ranks(values, config, overrides)
+    recipe, search = build_recipe(here), build_search(here)
     workers = min(workers, len(splits) + bool(values["final_model"]))
     bar = fit_progress(values, len(splits)) if values["trainer"]["progress"] else None
-    with bar or nullcontext(), helped("fold_worker", folder, workers - 1), watch.stage("fit"):
-        share_cores(workers)
+    helpers = helped("fold_worker", folder, workers - 1)
+    with bar or nullcontext(), helpers, shared_cores(workers), watch.stage("fit"):
         raw = load_tables(cohort, recipe.make_modalities())
         jobs = run_jobs(folder, values, cohort)
         plain_models = build_baselines(values)
@@ -82,33 +86,47 @@ def train_with(config: DictConfig, workers: int) -> int:
         metrics = score_folder(folder, values["evaluation"])
     manifest = {**manifest, "peak_memory_gb": peak_memory_gb(), "wall_seconds": watch.seconds}
     write_json(folder / "manifest.json", manifest)
+    pages = {}
     if values["evaluation"]["report"]:
         with watch.stage("report"):
-            build_report(folder)
-            monitor_run(folder)
+            pages = write_pages(folder)
         write_json(folder / "manifest.json", manifest)
     if values["final_model"]:
         lock_model(folder)
+    write_json(folder / "manifest.json", {**manifest, "finished": True})
     print_scores(metrics, values["name"])
-    console.print(f"report: {folder / 'report' / 'index.html'}" if values["evaluation"]["report"] else f"run: {folder}")
+    say_pages(pages or {"run": folder})
     return 0
 
 
 def num_workers(config: DictConfig) -> int:
-    """Processes that fit folds: as asked, or one per core up to four where models train on the CPU, and no sweep does.
+    """Processes that fit folds: as asked, or one per core up to four where models train on the CPU.
 
-    A model of this size leaves a second core idle, and two of them keep a GPU waiting for one another's kernels.
+    A model of this size leaves a second core idle, and two of them keep a GPU waiting for one another's kernels. A job
+    of a sweep counts the cores that its launcher gave it: torch has as many threads.
     """
     if config.workers is not None:
         return max(int(config.workers), 1)
-    alone = HydraConfig.get().mode != RunMode.MULTIRUN and not torch.cuda.is_available()
+    alone = not torch.cuda.is_available() and config.trainer.ranks == 1
     return min(torch.get_num_threads(), 4) if alone else 1
 
 
-def share_cores(workers: int) -> None:
-    """Give this process its part of the cores, where others work beside it."""
-    if workers > 1:
-        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+def with_ranks(values: dict[str, Any], config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """The config by which models are fitted here: a run may be taken up by more or fewer ranks than began it."""
+    if not any(word.startswith("trainer.ranks=") for word in overrides):
+        return values
+    return {**values, "trainer": {**values["trainer"], "ranks": config.trainer.ranks}}
+
+
+@contextmanager
+def shared_cores(workers: int) -> Iterator[None]:
+    """Leave this process its part of the cores, while others work beside it."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(cores)  # the next job of a sweep may run in this process
 
 
 def run_jobs(folder: Path, values: Mapping[str, Any], cohort: Cohort) -> list[Job]:
@@ -146,7 +164,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> dict[str, Any]:
     """The config of an earlier run, which the overrides given now may repeat but not change."""
     values = config_of(folder)
     before = values["overrides"]
-    new = [word for word in overrides if not word.startswith(("resume=", "debug=", "workers=")) and word not in before]
+    free = ("resume=", "debug=", "workers=", "trainer.ranks=")
+    new = [word for word in overrides if not word.startswith(free) and word not in before]
     if new:
         raise ValueError(f"a resumed run keeps its config; leave out {' '.join(new)}, or start a new run")
     hydra_folder = folder / ".hydra"  # Hydra has just overwritten what the run was started with
@@ -161,8 +180,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> dict[str, Any]:
 def check_same_run(folder: Path, values: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
     """A folder holds the folds of one config and one cohort: refuse to go on in it with another."""
     before = config_of(folder)
-    free = ("overrides", "resume", "debug", "workers")
-    changed = [key for key in values if key not in free and before.get(key) != values[key]]
+    changed = [key for key in values if key not in FREE and before.get(key) != values[key]]
     if changed:
         raise ValueError(f"{folder} holds a run with another config ({', '.join(changed)}); choose another folder")
     first = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

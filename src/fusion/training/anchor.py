@@ -13,7 +13,7 @@ Dimension key: K plain models, L landmarks, P columns of the table, D = 2 P colu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -45,11 +45,34 @@ class AnchorModel:
         model: The plain model, of a kind that is linear in its table.
         first: Weight at the first visit.
         later: Weight at later visits.
+        endpoint: Survival endpoint that it is fitted to and speaks of response by, since who will die early seldom
+            responds, and deaths tell more of the patients apart than one label does. None: the task itself.
     """
 
     model: Baseline
     first: float
     later: float
+    endpoint: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in `preprocessing.json`."""
+        return self.model.name if self.endpoint is None else f"{self.model.name} of {self.endpoint}"
+
+    def applies(self, table: VisitTable, task: str) -> bool:
+        """Whether it can speak of a task."""
+        return self.model.applies(table, task if self.endpoint is None else self.endpoint) and (
+            self.endpoint is None or task in table.responses
+        )
+
+    def fitted(self, model: Baseline, table: VisitTable, task: str) -> Baseline:
+        """`model`, this one or a twin of it, fitted to what it speaks by."""
+        return model.fit(table, task if self.endpoint is None else self.endpoint)
+
+    @property
+    def sign(self) -> float:
+        """A high risk of the endpoint speaks against response."""
+        return 1.0 if self.endpoint is None else -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +84,18 @@ class AnchorPlan:
         network: Weight of the network before the data have spoken, beside those of the plain models.
         trust: How firmly weights are held to these; see `fusion.training.blend`.
         residual: The network is trained on what the plain models leave unexplained, in place of the outcome itself.
+        detail: They see more of an assay than the plain models of the comparison do: see `Modality.detail`.
     """
 
     models: Sequence[AnchorModel] = ()
     network: float = 0.4
     trust: float = 30.0
     residual: bool = False
+    detail: bool = False
 
     def of(self, task: str, table: VisitTable) -> list[AnchorModel]:
         """The models that can speak of a task."""
-        return [each for each in self.models if each.model.applies(table, task)]
+        return [each for each in self.models if each.applies(table, task)]
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,7 @@ def linear_rules(fitted: Baseline) -> list[LinearRule]:
         return [_rule(model, 0.0, getattr(model, "intercept", 0.0))]
     raise ValueError(
         f"{fitted.name} is not linear in its table and cannot be an anchor; "
-        "choose among cox_all, elastic_net, landmark_cox, logistic_all, landmark_logistic"
+        "choose among cox_all, elastic_net, landmark_cox, landmark_elastic_net, logistic_all, landmark_logistic"
     )
 
 
@@ -166,27 +191,29 @@ class Anchors(nn.Module):
         Returns:
             For each inner fold, the models that did not see it.
         """
-        fitted = [anchor.model.fit(table, task) for anchor in self.models]
+        fitted = [anchor.fitted(anchor.model, table, task) for anchor in self.models]
         self._take(fitted)
         twins = []
         for fold in range(num_folds):
             kept = table.rows((inner_fold != fold).numpy())
             twin = Anchors(self.models, num_columns=self.num_columns)
-            twin._take([model.settled().fit(kept, task) for model in fitted])
+            pairs = zip(self.models, fitted, strict=True)
+            twin._take([anchor.fitted(model.settled(), kept, task) for anchor, model in pairs])
             twins.append(twin)
         return twins
 
     def _take(self, fitted: Sequence[Baseline]) -> None:
         """Write fitted models down."""
         for place, model in enumerate(fitted):
-            rules = linear_rules(model)
+            rules, sign = linear_rules(model), self.models[place].sign
             if len(rules) > MAX_LANDMARKS:
                 raise ValueError(f"{model.name} has {len(rules)} landmarks; give it at most {MAX_LANDMARKS}")
             if len(rules[0].median) != self.num_columns:
                 raise ValueError(f"{model.name} does not read all columns; it cannot be an anchor")
             for landmark, rule in enumerate(rules):
-                for each in fields(rule):
-                    value = torch.as_tensor(getattr(rule, each.name), dtype=torch.float32)
+                turned = replace(rule, weight=sign * rule.weight, level=sign * rule.level)
+                for each in fields(turned):
+                    value = torch.as_tensor(getattr(turned, each.name), dtype=torch.float32)
                     getattr(self, each.name)[place, landmark] = value
 
     def forward(self, summary: Float[Tensor, "B T P"], day: Float[Tensor, "B T"]) -> Float[Tensor, "K B T"]:

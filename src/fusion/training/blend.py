@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import minimize
 from torch import Tensor
 
 #: No weight, nor the size of all, goes beyond this: with a few events a likelihood may have no maximum.
@@ -73,6 +72,8 @@ def choose_blend(
         trust: Ridge on the distance from the prior; large values leave one number to choose, the size of all.
         direction: What one unit of a plain model adds to every output.
     """
+    from scipy.optimize import minimize  # takes .4 s to import, and who predicts does not choose
+
     plain, network = plain.double(), network.double()
     prior_W = torch.cat([prior.flatten().double(), torch.tensor([network_prior], dtype=torch.float64)])
     num_models = prior.shape[1]

@@ -110,6 +110,7 @@ class FitProgress(pl.Callback):
         self.num_fits = num_fits
         self.max_epochs = max_epochs
         self.fits = 0
+        self.said = False
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -125,6 +126,13 @@ class FitProgress(pl.Callback):
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say once why members are trained one by one, where that was not asked for."""
+        reason = getattr(pl_module, "one_by_one", None)
+        if reason and not self.said:
+            self.bar.console.print(f"members are trained one by one: {reason}", markup=False)
+            self.said = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         losses = [f"{key} {float(trainer.callback_metrics[key]):.3f}" for key in self._keys(trainer)]

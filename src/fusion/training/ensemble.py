@@ -15,6 +15,7 @@ Dimension key: B patients, T visits, O outputs of a head, Q prediction times, E 
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
@@ -136,6 +137,38 @@ class Ensemble(nn.Module):
         if not losses:
             return torch.stack([parameter.sum() for parameter in learners.parameters()]).sum() * 0.0
         return torch.stack(losses).sum()
+
+    @property
+    def cannot_batch(self) -> str | None:
+        """Why the loss of all members cannot be taken at once; None where it can."""
+        if self.auxiliary:
+            return "there is a loss of each modality alone"
+        mixed = any(cast(PatientModel, member).mixup for task in self.losses for member in self.members_of(task))
+        return "each mixes patients of its own (model.mixup)" if mixed else None
+
+    def loss_of_all(
+        self, outputs: Mapping[str, Float[Tensor, "E B T O"]], batch: PatientBatch, share: Float[Tensor, "E B"]
+    ) -> Float[Tensor, ""]:
+        """What `training_loss` gives, from the outputs of all learners for the same patients.
+
+        Args:
+            outputs: What each learner says of every patient.
+            batch: The patients with their targets.
+            share: 0 where a learner leaves a patient out: it weighs nothing and stands in no risk set.
+        """
+        losses = {}
+        for task in self.losses:
+            loss, output = self.loss_of(task), outputs[task]
+            if task in batch.offset:
+                output = output + loss.direction * batch.offset[task][..., None]
+            losses[task] = loss.each(output, batch.targets[task], self.weights_of(batch, task) * share[..., None])
+        if all(isinstance(combine, FixedWeights) for combine in self.combine):  # linear, so members are summed first
+            return self.total({task: loss_E.sum() for task, loss_E in losses.items()})
+        totals = [
+            combine({task: loss_E[member] for task, loss_E in losses.items()})
+            for member, combine in enumerate(self.combine)
+        ]
+        return torch.stack(totals).sum()
 
     def _learner_loss(self, learner: PatientModel, combine: nn.Module, batch: PatientBatch) -> Float[Tensor, ""]:
         share = torch.ones_like(batch.day[:, 0])
@@ -286,9 +319,18 @@ class Ensemble(nn.Module):
 
     @torch.no_grad()
     def predict(self, batch: PatientBatch, times: Float[Tensor, " Q"]) -> dict[str, Prediction]:
-        """Prediction of every task from the mean output of the members."""
+        """Prediction of every task from the mean output of the members, and between what they say each by itself."""
         self.eval()
-        return {task: self.decode(task, o.mean(dim=0), times) for task, o in self.member_outputs(batch).items()}
+        return {task: self._answer(task, outputs, times) for task, outputs in self.member_outputs(batch).items()}
+
+    def _answer(self, task: str, outputs: Float[Tensor, "E B T O"], times: Float[Tensor, " Q"]) -> Prediction:
+        answer = self.decode(task, outputs.mean(dim=0), times)
+        if len(outputs) == 1 or not isinstance(answer, SurvivalPrediction):
+            return answer
+        alone = [cast(SurvivalPrediction, self.decode(task, each, times)).survival for each in outputs]
+        # With several outputs the mean of them need not decode between the members: it is counted as one.
+        curves = torch.stack([answer.survival, *alone])
+        return replace(answer, lowest=curves.amin(dim=0), highest=curves.amax(dim=0))
 
     def decode(self, task: str, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> Prediction:
         """Outputs of a task as risk and curve, or as probabilities."""

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE, Assay, fit_assays, pack_cohort, select_patients
@@ -16,11 +16,14 @@ from fusion.data.splits import Split
 from fusion.data.targets import survival_tasks
 from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import one_thread
-from fusion.training.callbacks import Checkpoints, EpochOrder, Patience, SeededSteps
+from fusion.training.callbacks import Checkpoints, Patience, SeededSteps
 from fusion.training.checkpoint import save_ensemble, save_preprocessing
+from fusion.training.device import resident
+from fusion.training.distributed import RankModule, Steps, train_in_ranks
 from fusion.training.ensemble import Ensemble
 from fusion.training.fold import FittedFold, Recipe, split_seed
 from fusion.training.inner_folds import deal_inner_folds
+from fusion.training.loop import train
 from fusion.training.module import EnsembleModule
 from fusion.types import Outcome, PatientBatch, SurvivalPrediction, VisitTable
 
@@ -43,22 +46,23 @@ def fit_fold(
     fit_assays(cohort, assays, patient_ids)
     modalities = {name: assay.modality for name, assay in assays.items()}
     tasks = tuple(recipe.task_weights)
-    batch = pack_cohort(cohort, assays, patient_ids, tasks, summary=bool(recipe.plan.models))
+    batch = pack_cohort(cohort, assays, patient_ids, tasks, summary=bool(recipe.plan.models), detail=recipe.plan.detail)
     inner_fold = _inner_folds(batch, split, recipe.num_members)
 
     seed = split_seed(recipe.seed, split)
     pl.seed_everything(seed, verbose=False)
-    table = _plain_table(cohort, assays, patient_ids, tasks) if recipe.plan.models else None
+    table = _plain_table(cohort, assays, patient_ids, tasks, recipe.plan.detail) if recipe.plan.models else None
     losses = recipe.make_losses()
     chosen = {} if table is None else {t: recipe.plan.of(t, table) for t in tasks if losses[t].direction is not None}
-    anchored = {task: [each.model.name for each in models] for task, models in chosen.items() if models}
+    anchored = {task: [each.name for each in models] for task, models in chosen.items() if models}
     ensemble = recipe.make_ensemble(modalities, seed, anchored)
     ensemble.prepare(batch)
     inner = torch.tensor([inner_fold[patient] for patient in batch.patient_ids])
     with one_thread():
         plain = ensemble.fit_anchors(batch, table, inner) if table is not None else {}
         batch = replace(batch, offset=ensemble.offsets(batch, plain))
-    module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
+    make_module = RankModule if recipe.ranks > 1 else EnsembleModule
+    module = make_module(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner_fold)
     recipe.pretraining(
         module.learners, batch, lambda o, b, share: ensemble.total(ensemble.loss(o, b, share)), inner, seed=seed
     )
@@ -67,7 +71,7 @@ def fit_fold(
     trainer = recipe.make_trainer(
         default_root_dir=str(folder), callbacks=[*mine, *callbacks], logger=recipe.make_logger(folder)
     )
-    _train(trainer, module, batch, recipe.batch_size, seed, folder / "last.ckpt")
+    _train(trainer, module, batch, folder, recipe, seed)
     with one_thread():
         outputs = ensemble.to("cpu").calibrate(batch, inner, plain)
     cuts = _risk_cuts(batch, outputs, ensemble, held_out=inner < recipe.num_members)
@@ -78,41 +82,42 @@ def fit_fold(
 
 
 def _plain_table(
-    cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str], tasks: Sequence[str]
+    cohort: Cohort, assays: Mapping[str, Assay], patient_ids: Sequence[str], tasks: Sequence[str], detail: bool
 ) -> VisitTable:
-    """What the plain models see of these patients."""
+    """What the plain models inside the answer see of these patients."""
     pairs = [(assay.modality, assay.table) for assay in assays.values()]
     endpoints = [task for task in tasks if task in survival_tasks(cohort)]
-    return build_visit_table(cohort, pairs, patient_ids, endpoints, response=RESPONSE in tasks)
+    return build_visit_table(cohort, pairs, patient_ids, endpoints, response=RESPONSE in tasks, detail=detail)
 
 
 def _train(
-    trainer: pl.Trainer, module: EnsembleModule, batch: PatientBatch, batch_size: int | None, seed: int, last: Path
+    trainer: pl.Trainer, module: EnsembleModule, batch: PatientBatch, folder: Path, recipe: Recipe, seed: int
 ) -> None:
-    """Train to the end, from the last checkpoint if there is one; Ctrl-C is a KeyboardInterrupt here too."""
-    whole: DataLoader[PatientBatch] = DataLoader([batch], batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
-    loader = whole
-    if batch_size is not None and batch_size < batch.num_patients:
-        order = EpochOrder(batch.num_patients, seed, trainer)
-        loader = DataLoader(
-            range(batch.num_patients),  # type: ignore[arg-type]
-            batch_size=batch_size,
-            sampler=order,
-            generator=torch.Generator(),
-            collate_fn=lambda chosen: select_patients(batch, torch.tensor(chosen)),
+    """Train to the end, from the last checkpoint if there is one, by this process or with others."""
+    if trainer.world_size > 1:
+        raise ValueError(
+            "Lightning runs the whole command again on every device, and inside a sweep that repeats the sweep: leave "
+            f"trainer.lightning.devices=1 and take trainer=ddp trainer.ranks={trainer.world_size}"
         )
-    try:
-        trainer.fit(
-            module,
-            train_dataloaders=loader,
-            val_dataloaders=whole,
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
+    module.batch_learners(batch, recipe.batched, recipe.batch_size)
+    if isinstance(module, RankModule):
+        steps = Steps(
+            make_trainer=recipe.make_trainer,
+            folder=folder,
+            batch_size=recipe.batch_size,
+            patience=recipe.patience,
+            seed=seed,
         )
-    except SystemExit as stopped:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from stopped  # Lightning turns Ctrl-C into exit code 1
-        raise
+        train_in_ranks(trainer, module, batch, recipe.ranks, steps)
+        return
+    near = resident(batch, trainer.strategy.root_device)
+    train(
+        *(trainer, module, near, partial(select_patients, near)),
+        num_patients=batch.num_patients,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        last=folder / "last.ckpt",
+    )
 
 
 def _inner_folds(batch: PatientBatch, split: Split, num_members: int) -> dict[str, int]:

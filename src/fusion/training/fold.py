@@ -15,9 +15,11 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import Assay, pack_cohort
 from fusion.data.modalities.base import Modality
 from fusion.data.splits import Split
+from fusion.data.visit_table import column_names
 from fusion.losses.task_weights import FixedWeights
 from fusion.models.patient_model import PatientModel
 from fusion.training.anchor import AnchorPlan, Anchors
+from fusion.training.batched import Wanted
 from fusion.training.checkpoint import (
     load_ensemble,
     load_preprocessing,
@@ -49,6 +51,8 @@ class Recipe:
         pretraining: What is done to the members before they are trained.
         combine: Makes, given the weight of each task, one training loss of those of the tasks.
         auxiliary: Weight of the loss of each modality alone.
+        ranks: Processes that share the patients of a fit.
+        batched: Whether members are trained as one model; `auto`: where that is likely to be faster.
     """
 
     make_modalities: Callable[[], dict[str, Modality]]
@@ -68,6 +72,8 @@ class Recipe:
     pretraining: Pretraining = field(default_factory=NoPretraining)
     combine: Callable[..., nn.Module] = FixedWeights
     auxiliary: float = 0.0
+    ranks: int = 1
+    batched: Wanted = "auto"
 
     def make_ensemble(
         self, modalities: Mapping[str, Modality], seed: int, anchored: Mapping[str, Sequence[str]] | None = None
@@ -81,8 +87,8 @@ class Recipe:
         """
         losses = self.make_losses()
         outputs = {task: loss.num_outputs for task, loss in losses.items()}
-        columns = sum(len(modality.summary_names) for modality in modalities.values())
-        by_name = {each.model.name: each for each in self.plan.models}
+        columns = sum(len(column_names(modality, self.plan.detail)) for modality in modalities.values())
+        by_name = {each.name: each for each in self.plan.models}
         return Ensemble(
             anchors={
                 task: Anchors([by_name[name] for name in names], num_columns=columns)
@@ -120,7 +126,8 @@ class FittedFold:
     ) -> pd.DataFrame:
         """Rows of every task at every visit of these patients."""
         assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
-        batch = pack_cohort(cohort, assays, patient_ids, summary=bool(self.ensemble.anchors))
+        plain, detail = bool(self.ensemble.anchors), self.ensemble.plan.detail
+        batch = pack_cohort(cohort, assays, patient_ids, summary=plain, detail=detail)
         predictions = self.ensemble.predict(batch, torch.tensor(times, dtype=torch.float32))
         return prediction_frame(cohort, batch, predictions, times, self.cuts)
 

@@ -33,7 +33,8 @@ def held_back_predictions(
         if later:
             held = replace(cohort, samples=cohort.samples.drop(index=later))
             rows = fitted.predict(held, tables, patient_ids, times)
-            frames.append(rows[rows["visit"] > 0].assign(model=f"{FUSION_WITHOUT_NEW}{name}"))
+            rows = rows.loc[rows["visit"] > 0, ~rows.columns.str.startswith(("lowest_", "highest_"))]  # scored alone
+            frames.append(rows.assign(model=f"{FUSION_WITHOUT_NEW}{name}"))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

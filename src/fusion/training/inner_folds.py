@@ -1,6 +1,6 @@
 """Inner folds of a training part: who is left out by which member, and answered for by it.
 
-Dimension key: B patients, T visits, O outputs of a head.
+Dimension key: B patients, T visits, O outputs of a head, E members.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,16 @@ def training_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_membe
     """The patients that each member trains on."""
     kept = [torch.nonzero(inner_fold != index).squeeze(1) for index in range(num_members)]
     return tuple(select_patients(batch, mine) for mine in kept)
+
+
+def training_shares(inner_fold: Int[Tensor, " B"], num_members: int) -> Float[Tensor, "E B"]:
+    """1 where a member trains on a patient, 0 where it leaves it out.
+
+    >>> training_shares(torch.tensor([0, 1, 2]), 2)
+    tensor([[0., 1., 1.],
+            [1., 0., 1.]])
+    """
+    return (inner_fold != torch.arange(num_members, device=inner_fold.device)[:, None]).float()
 
 
 def num_inner_folds(num_members: int) -> int:

@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fusion.models.patient_model import PatientModel
+from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied, too_large
 from fusion.training.ensemble import Ensemble
-from fusion.training.inner_folds import held_out_outputs, training_parts
+from fusion.training.inner_folds import held_out_outputs, training_parts, training_shares
+from fusion.training.optimizer_state import put_together, taken_apart
 from fusion.types import PatientBatch
 
 
@@ -22,11 +25,18 @@ class EnsembleModule(pl.LightningModule):
     the epoch. Whenever the averages are the best so far for a task, on the patients that each member leaves out, the
     ensemble takes them over for this task.
 
+    Learners take their steps one by one, each on the patients that it does not leave out, or as one model
+    (`batch_learners`). A checkpoint is the same either way.
+
     Args:
         ensemble: The models and their losses.
         optimizer: Builds the optimizer from the learners' parameters.
         inner_fold: Inner fold of each training patient, by id.
         averaging: Share of the running average that is kept at a step, once training is under way.
+
+    Attributes:
+        one_by_one: Why the learners are trained one by one, empty where that was asked for; None where they are
+            trained as one model.
     """
 
     best: Tensor
@@ -48,7 +58,12 @@ class EnsembleModule(pl.LightningModule):
         self.make_optimizer = optimizer
         self.inner_fold = inner_fold
         self.averaging = averaging
+        self.one_by_one: str | None = ""
+        self._alone: tuple[str, ...] = ()
+        self._batched: Batched | None = None
+        self._followed: tuple[list[Tensor], list[Tensor]] | None = None
         self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
+        self._shares: tuple[tuple[str, ...], Tensor] | None = None
         self.register_buffer("best", torch.full((len(ensemble.losses),), torch.inf))
 
     def inner_folds(self, batch: PatientBatch) -> Int[Tensor, " B"]:
@@ -60,38 +75,99 @@ class EnsembleModule(pl.LightningModule):
         """The best loss so far on the patients that members leave out, each task at its own epoch."""
         return float(self.ensemble.total(dict(zip(self.ensemble.losses, self.best, strict=True))))
 
+    def batch_learners(self, batch: PatientBatch, wanted: Wanted = "auto", batch_size: int | None = None) -> None:
+        """Train the learners as one model from now on, if that is wanted and possible; `one_by_one` says why not.
+
+        To be called before training. It may not rest on how long a step takes: draws of dropout come in another order,
+        so the same seed would give another model on a busy machine.
+
+        Args:
+            batch: All patients that are trained on.
+            wanted: True or False, or `auto`: where it is likely to be faster.
+            batch_size: Patients of a step; None for all.
+        """
+        learners = cast(list[PatientModel], list(self.learners))
+        self._alone, reason = (), "" if wanted is False else self.ensemble.cannot_batch
+        if reason is None and wanted == "auto":
+            reason = too_large(len(learners), batch, batch_size)
+        if reason is None:
+            try:
+                self._alone = cannot_stack(learners, batch)
+            except ValueError as error:
+                reason = str(error)
+        self.one_by_one = reason
+
     def training_step(self, batch: PatientBatch, batch_idx: int) -> Float[Tensor, ""]:
-        if (
-            self._parts is None or self._parts[0] is not batch.patient_ids
-        ):  # without batches they are the same each time
-            parts = training_parts(batch, self.inner_folds(batch), len(self.learners))
-            self._parts = (batch.patient_ids, parts)
-        loss = self.ensemble.training_loss(self.learners, self._parts[1])
+        if self._batched is not None:
+            loss = self.ensemble.loss_of_all(self._batched(batch), batch, self._shares_of(batch))
+        else:
+            loss = self.ensemble.training_loss(self.learners, self._parts_of(batch))
         mean = loss.detach() / len(self.learners)
         self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=batch.num_patients)
         return loss
 
+    def _parts_of(self, batch: PatientBatch) -> tuple[PatientBatch, ...]:
+        """What each learner trains on; kept, since without batches it is the same at each step."""
+        if self._parts is None or self._parts[0] is not batch.patient_ids:
+            parts = training_parts(batch, self.inner_folds(batch), len(self.learners))
+            self._parts = (batch.patient_ids, parts)
+        return self._parts[1]
+
+    def _shares_of(self, batch: PatientBatch) -> Float[Tensor, "E B"]:
+        """Whom each learner trains on; kept likewise."""
+        if self._shares is None or self._shares[0] is not batch.patient_ids:
+            shares = training_shares(self.inner_folds(batch), len(self.learners)).to(batch.day)
+            self._shares = (batch.patient_ids, shares)
+        return self._shares[1]
+
     @torch.no_grad()
-    def on_train_batch_end(self, outputs: Any, batch: PatientBatch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: object, batch_idx: int) -> None:
         """Let the averages follow; the first steps count little, since they start from nothing."""
         kept = min(self.averaging, self.global_step / (self.global_step + 9.0))
-        pairs = zip(self.averages.parameters(), self.learners.parameters(), strict=True)
-        for average, value in pairs:
-            average.lerp_(value, 1.0 - kept)
+        if self._followed is None:
+            self._followed = list(self.averages.parameters()), list(self.learners.parameters())
+        torch._foreach_lerp_(*self._followed, 1.0 - kept)
 
     def validation_step(self, batch: PatientBatch, batch_idx: int) -> None:
         """Validation has one batch of all patients: a partial likelihood is no mean over batches."""
         inner = self.inner_folds(batch)
         held_out = (inner < self.ensemble.num_members).to(batch.day.dtype)
         losses = self.ensemble.loss(held_out_outputs(self.averages, batch, inner), batch, held_out)
+        self.take_losses(losses, batch.num_patients)
+
+    def take_losses(self, losses: Mapping[str, Float[Tensor, ""]], num_patients: int) -> None:
+        """Keep the averages for each task whose loss on held-out patients is the best so far."""
         for index, (task, loss) in enumerate(losses.items()):
             if loss < self.best[index]:
                 self.best[index] = loss
                 self.ensemble.members_of(task).load_state_dict(self.averages.state_dict())
         scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
         scores |= {f"val/{task}": loss for task, loss in losses.items()}
-        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=batch.num_patients)
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=num_patients)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        learned = [*self.learners.parameters(), *self.ensemble.combine.parameters()]
+        learned: list[nn.Parameter] = list(self.learners.parameters())
+        if self.one_by_one is None:  # here and not before, as the learners now lie where they will be trained
+            self._batched = Batched(cast(list[PatientModel], list(self.learners)), self._alone)
+            learned = self._batched.parameters
+            self._followed = list(tied(list(self.averages), self._alone)), [p.detach() for p in learned]
+        learned = [*learned, *self.ensemble.combine.parameters()]
         return self.make_optimizer([parameter for parameter in learned if parameter.requires_grad])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.one_by_one is None:
+            states, layout = checkpoint["optimizer_states"], self._layout()
+            checkpoint["optimizer_states"] = [taken_apart(state, layout) for state in states]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.one_by_one is None:
+            states, layout = checkpoint["optimizer_states"], self._layout()
+            checkpoint["optimizer_states"] = [put_together(state, layout) for state in states]
+
+    def _layout(self) -> list[tuple[int, ...]]:
+        """For each tensor of the optimizer, places of what it stands for among the parameters of all learners."""
+        combined = list(self.ensemble.combine.parameters())
+        learned = [p for p in [*self.learners.parameters(), *combined] if p.requires_grad]
+        place = {id(parameter): number for number, parameter in enumerate(learned)}
+        own = [*sources(list(self.learners), self._alone), *((parameter,) for parameter in combined)]
+        return [tuple(place[id(p)] for p in each) for each in own if each[0].requires_grad]

@@ -1,6 +1,6 @@
 """Predictions as a table: one row per patient, visit and task, in the columns that metrics and report read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,15 @@ from fusion.types import PatientBatch, ResponsePrediction, SurvivalPrediction
 def survival_columns(times: Sequence[float]) -> list[str]:
     """Names of the columns of a survival curve: `survival_30`, `survival_60`, ..."""
     return [f"survival_{time:g}" for time in times]
+
+
+def range_columns(times: Sequence[float]) -> tuple[list[str], list[str]]:
+    """Names of the columns of what members say at the least and at the most: `lowest_survival_30`, ...
+
+    They do not begin with `survival_`, so that whoever reads the curve by that word meets the curve alone.
+    """
+    names = survival_columns(times)
+    return [f"lowest_{name}" for name in names], [f"highest_{name}" for name in names]
 
 
 def incidence_columns(times: Sequence[float], num_causes: int) -> list[str]:
@@ -67,6 +76,17 @@ def response_rows(rows: pd.DataFrame, probability: NDArray[np.floating]) -> pd.D
     return rows.assign(prob_nonresponder=probability[:, 0], prob_responder=probability[:, 1])
 
 
+def _ranges(prediction: SurvivalPrediction, real: NDArray[np.bool_], times: Sequence[float]) -> Iterator[pd.DataFrame]:
+    """Lowest and highest curve among the members; none where one alone answers.
+
+    They are drawn, not scored, so three decimals will do, rounded outwards: the file stays small.
+    """
+    curves = ((prediction.lowest, np.floor), (prediction.highest, np.ceil))
+    for (curve, outwards), names in zip(curves, range_columns(times), strict=True):
+        if curve is not None:
+            yield pd.DataFrame(outwards(curve.cpu().numpy()[real] * 1000) / 1000, columns=names)
+
+
 def prediction_frame(
     cohort: Cohort,
     batch: PatientBatch,
@@ -89,7 +109,7 @@ def prediction_frame(
                 incidence = prediction.incidence.cpu().numpy()[real]
                 names = incidence_columns(times, incidence.shape[1])
                 frame = pd.concat([frame, pd.DataFrame(incidence.reshape(len(frame), -1), columns=names)], axis=1)
-            frames.append(frame)
+            frames.append(pd.concat([frame, *_ranges(prediction, real, times)], axis=1))
         elif isinstance(prediction, ResponsePrediction):
             frames.append(response_rows(rows, prediction.probability.cpu().numpy()[real]))
     return pd.concat(frames, ignore_index=True)

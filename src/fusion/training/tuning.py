@@ -8,10 +8,9 @@ flatters it, which is why it is no result; the outer folds give that.
 The trials of a fold are one Optuna study. Its settings and losses lie in a database, its models in
 `FOLD/trials/NUMBER/`, and any number of processes that see both take trials from it in turn. Who fits a trial holds
 the lock of its file; the system lets go of the lock when a process dies, and the next one takes that trial up from
-its last checkpoint.
+its last checkpoint. So no trial is lost, and none needs a heartbeat.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -21,9 +20,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import Assay
@@ -87,11 +87,13 @@ def take_trials(
         while taken := _take(study, folder, search, split_seed(search.seed, split)):
             number, settings, lock = taken
             place = folder / "trials" / str(number)
-            with lock:
+            try:
                 loss = _finished(place, settings)
                 if loss is None:
                     loss = _fit(cohort, tables, split, place, search.make_recipe(settings), settings, progress)
                 study.tell(number, loss)
+            finally:
+                lock.release()
             if progress:
                 progress.fit_done()
 
@@ -114,7 +116,7 @@ def _fit(
     return loss
 
 
-def _take(study: "Study", folder: Path, search: Search, seed: int) -> tuple[int, Settings, IO[str]] | None:
+def _take(study: "Study", folder: Path, search: Search, seed: int) -> tuple[int, Settings, FileLock] | None:
     """Number, settings and lock of a trial that somebody left unfinished, or of a new one; None if none is left."""
     from optuna.trial import TrialState
 
@@ -129,11 +131,11 @@ def _take(study: "Study", folder: Path, search: Search, seed: int) -> tuple[int,
         for trial in begun:
             if trial.state == TrialState.RUNNING and (lock := _claimed(trials / f"{trial.number}.lock")):
                 if study.get_trials(deepcopy=False)[trial.number].state != TrialState.RUNNING:
-                    lock.close()  # whoever had it came to the end of it in the meantime
+                    lock.release()  # whoever had it came to the end of it in the meantime
                     continue
                 if trial.params.keys() == search.space.keys():
                     return trial.number, trial.params, lock
-                lock.close()
+                lock.release()
                 study.tell(trial.number, state=TrialState.FAIL)  # killed while its settings were being drawn
         if len(begun) >= search.trials or (begun and _seconds(trials) >= 60 * (search.minutes or math.inf)):
             return None
@@ -198,24 +200,20 @@ def _study(folder: Path, search: Search) -> Iterator["Study"]:
         storage.engine.dispose()
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> FileLock:
     """Only one process of a run at a time is in here."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / ".study.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(folder.parent / ".study.lock")
 
 
-def _claimed(path: Path) -> IO[str] | None:
-    """The lock of a trial, held until it is closed or the process ends; None if another process holds it."""
-    file = path.open("a")
+def _claimed(path: Path) -> FileLock | None:
+    """The lock of a trial, held until it is released or the process ends; None if another process holds it."""
+    lock = FileLock(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(timeout=0)
+    except Timeout:
         return None
-    return file
+    return lock
 
 
 def _sampler(seed: int, number: int) -> Any:

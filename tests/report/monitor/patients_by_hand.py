@@ -66,6 +66,13 @@ def samples(visits: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["patient_id", "visit", "day", "modality", "specimen"])
 
 
+def patches(patients: list[str], tasks: tuple[str, ...] = ("os", "pfs", "response")) -> pd.DataFrame:
+    """A slide of six patches per patient, on a grid of 256 with one place empty; its id is that of the patient."""
+    grid = pd.DataFrame({"x": [0.0, 256.0, 512.0, 0.0, 256.0, 768.0], "y": [0.0, 0.0, 0.0, 256.0, 256.0, 256.0]})
+    slide = grid.assign(patch=range(6), contribution=[0.2, -0.1, 0.0, 0.05, -0.2, 0.1], visit=0, repeat=0)
+    return pd.concat([slide.assign(patient_id=p, sample_id=p, task=t) for p in patients for t in tasks])
+
+
 VISITS = {"A1": [0.0, 21.0, 42.0, 63.0], "B2": [0.0, 21.0], "C3": [0.0]}
 
 
@@ -99,6 +106,9 @@ def whole(visits: dict[str, list[float]] = VISITS) -> MonitorInput:
         alerts=table.assign(alarm=table["visit"] >= 2, threshold=0.3),
         reasons=reasons,
         feature_reasons=reasons.assign(feature=reasons["modality"] + ":f"),
+        steps=reasons.assign(modality=reasons["modality"].replace("variants", "time"))[reasons["visit"] > 0],
+        patches=patches(ids),
+        sets=table.assign(can_be_nonresponder=table["visit"] == 0, can_be_responder=True),
         outside=pd.DataFrame(
             {"patient_id": ids, "outside": ["age"] + [""] * (len(ids) - 1), "combination_seen": False}
         ),

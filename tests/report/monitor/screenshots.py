@@ -11,11 +11,14 @@ from selenium import webdriver
 #: Name, view, width, height in CSS pixels.
 PICTURES = (
     ("monitor_cohort", "", 1280, 900),
-    ("monitor_patient", "#p=0", 1280, 1540),
-    ("monitor_outlook", "#p=0", 1280, 900),
-    ("monitor_phone", "#p=0", 390, 1500),
+    ("monitor_patient", "#p=3", 1280, 1540),
+    ("monitor_outlook", "#p=3", 1280, 900),
+    ("monitor_why", "#p=3", 1280, 900),
+    ("monitor_phone", "#p=3", 390, 1500),
     ("monitor_phone_cohort", "", 390, 900),
 )
+#: Section of the patient's page that a picture begins with, of those below the chosen visit.
+SECTIONS = {"monitor_outlook": 1, "monitor_why": 2}
 
 
 def browser() -> Any:
@@ -37,8 +40,8 @@ def take(page: Path, out: Path) -> None:
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
             driver.get("about:blank")
             driver.get(page.resolve().as_uri() + view)
-            if name == "monitor_outlook":
-                driver.execute_script("document.querySelectorAll('#at section')[1].scrollIntoView()")
+            if name in SECTIONS:
+                driver.execute_script(f"document.querySelectorAll('#at section')[{SECTIONS[name]}].scrollIntoView()")
             shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
             (out / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
     finally:

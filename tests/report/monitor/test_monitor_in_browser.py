@@ -126,7 +126,9 @@ def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]
     assert "The alert is raised at this visit." in words
     shown = js(browser, "document.getElementById('at').textContent")
     assert "plasma ctDNA raises the risk of progression or death" in shown
-    assert "than their bound, here 50 days" in shown
+    assert "free of it for at least 50 days" in shown
+    assert "orange patches raise the risk of progression or death" in shown.lower()
+    assert "time that has passed" in shown
     js(browser, "document.getElementById('later').click()")
     assert "progression or death came on day 60" in text_of(browser, "words")
 

@@ -13,6 +13,8 @@ from fusion.report.monitor.outlook import risk_by
 from fusion.report.monitor.page import inert_json
 from fusion.report.monitor.payload import payload
 
+BAND = {"lowest": -1, "highest": 1}
+
 
 def of(tables: MonitorInput, patient: str) -> dict:
     return next(each for each in payload(tables)["patients"] if each["id"] == patient)
@@ -156,12 +158,39 @@ def test_blanks_become_null_never_nan() -> None:
 
 
 def test_a_band_is_kept_where_the_predictions_have_one() -> None:
-    rows = predictions({"a": [0.0]})
+    rows = predictions({"a": [0.0]}, repeats=2)
+    later = rows["repeat"] == 1
     for t in TIMES:
-        rows[f"survival_low_{t}"], rows[f"survival_high_{t}"] = rows[f"survival_{t}"] - 0.1, rows[f"survival_{t}"]
+        rows[f"survival_{t}"] = 0.5
+        rows[f"lowest_survival_{t}"], rows[f"highest_survival_{t}"] = 0.4 - 0.1 * later, 0.5 + 0.05 * later
     page = payload(MonitorInput(predictions=rows, cohort="c"))
     assert page["meta"]["hasBand"]
-    assert page["patients"][0]["high"]["os"] == page["patients"][0]["curve"]["os"]
+    entry = page["patients"][0]
+    assert entry["below"]["os"] == [[200] * len(TIMES)], "the lowest of all repeats, in thousandths"
+    assert entry["above"]["os"] == [[50] * len(TIMES)]
+
+
+def test_a_response_stays_possible_that_is_possible_in_any_repeat() -> None:
+    sets = pd.DataFrame({"patient_id": "A1", "visit": [0, 0, 1, 2], "can_be_nonresponder": [True, False, True, False]})
+    sets["can_be_responder"] = [False, False, True, False]
+    page = payload(replace(whole(), sets=sets))
+    assert page["meta"]["hasSets"]
+    assert page["patients"][0]["sets"] == [1, 3, 0, None]
+    assert page["patients"][1]["sets"] == [None, None]
+
+
+def test_a_slide_lies_on_its_grid_in_hundredths_of_its_limit() -> None:
+    tables = whole()
+    (slide,) = of(tables, "A1")["slides"]
+    assert (slide["x"], slide["y"], slide["every"]) == ([0, 1, 2, 0, 1, 3], [0, 0, 0, 1, 1, 1], 1)
+    assert slide["task"]["pfs"] == {"limit": 0.2, "value": [100, -50, 0, 25, -100, 50]}
+    assert tables.patches is not None
+    without = replace(tables, patches=tables.patches.assign(x=np.nan))
+    assert of(without, "A1")["slides"] == [], "no place, no picture"
+    large = pd.concat([tables.patches.assign(y=tables.patches["y"] + 512.0 * step) for step in range(1000)])
+    (slide,) = of(replace(tables, patches=large), "A1")["slides"]
+    assert slide["every"] == 3
+    assert len(slide["x"]) == len(slide["task"]["os"]["value"]) == 2000
 
 
 def test_no_text_leaves_its_script() -> None:
@@ -175,15 +204,16 @@ def test_no_text_leaves_its_script() -> None:
     assert [each["id"] for each in data["patients"]] == sorted(HOSTILE)
 
 
-def test_five_hundred_patients_of_twelve_visits_stay_under_five_megabytes() -> None:
+def test_five_hundred_patients_of_twelve_visits_stay_under_six_megabytes() -> None:
     visits = {f"P-{i:04d}": [21.0 * v for v in range(12)] for i in range(20)}
     tables = whole(visits)
     grid = [*range(30, 31 * 23, 31)]
     curve = {f"survival_{t}": np.exp(-t / 500 - tables.predictions["visit"] / 12) for t in grid}
-    wide = tables.predictions.drop(columns=[f"survival_{t}" for t in TIMES]).assign(**curve)
+    band = {f"{kind}_{name}": value * (1 + way / 20) for name, value in curve.items() for kind, way in BAND.items()}
+    wide = tables.predictions.drop(columns=[f"survival_{t}" for t in TIMES]).assign(**curve, **band)
     size = len(render_monitor(replace(tables, predictions=wide)))
     small = len(render_monitor(replace(tables, predictions=wide[wide["patient_id"] == "P-0000"], patients=None)))
-    assert small + (size - small) / 19 * 499 < 5e6
+    assert small + (size - small) / 19 * 499 < 6e6
 
 
 def test_what_is_lacking_is_named() -> None:

@@ -1,7 +1,7 @@
 """Encoder of gene expression as one token per gene set and one for the genes outside all sets.
 
 Dimension key: S samples, G genes (columns of a row), P sets, Q sets of one bucket, L genes of its longest set,
-H hidden width of a set, K = P + 1 tokens, D width.
+H hidden width of a set, R rank, K = P + 1 tokens, D width.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,35 +81,45 @@ class PathwayTokensEncoder(Encoder):
         if not len(samples.rows):
             return
         ones = [torch.ones_like(weight_QLH[..., :1]) for weight_QLH in self.first]
-        sd_P = self._sums(samples.rows, ones).squeeze(2).std(dim=0, correction=0)
+        sd_P = self._sums(samples.rows, ones).squeeze(2).std(dim=1, correction=0)
         scale_P = self.get_buffer("scale")
         scale_P.copy_(torch.where(sd_P > 1e-3, sd_P, scale_P))
 
-    def _sums(self, row_SG: Float[Tensor, "S G"], weights: Iterable[Tensor]) -> Float[Tensor, "S P H"]:
+    def _sums(self, row_SG: Float[Tensor, "S G"], weights: Iterable[Tensor]) -> Float[Tensor, "P S H"]:
         """Sums of the genes of every set, in the order of the sets, with the weights "Q L H" of each bucket."""
         # Genes lead, since whole rows are gathered fastest. One product per size of set, of which there are a handful.
         padded_GS = functional.pad(row_SG, (0, 1)).T.contiguous()
         sums = [
-            torch.einsum("qls,qlh->sqh", padded_GS[self.get_buffer(f"genes_{number}")], weight_QLH)
+            torch.einsum("qls,qlh->qsh", self._gathered(padded_GS, number), weight_QLH)
             for number, weight_QLH in enumerate(weights)
         ]
-        return torch.cat(sums, dim=1)[:, self.get_buffer("place")]
+        return torch.cat(sums).index_select(0, self.get_buffer("place"))
+
+    def _gathered(self, padded_GS: Float[Tensor, "G1 S"], number: int) -> Float[Tensor, "Q L S"]:
+        """Genes of every set of a bucket."""
+        genes_QL = self.get_buffer(f"genes_{number}")
+        return padded_GS.index_select(0, genes_QL.flatten()).unflatten(0, tuple(genes_QL.shape))
 
     def signatures(self, row_SG: Float[Tensor, "S G"]) -> Float[Tensor, "S P H"]:
         """First layer of every set: weighted sums of its genes, in units of the training sd of the plain sum."""
-        return self._sums(row_SG, self.first) / self.get_buffer("scale")[:, None]
+        return self._scaled(row_SG).transpose(0, 1)
+
+    def _scaled(self, row_SG: Float[Tensor, "S G"]) -> Float[Tensor, "P S H"]:
+        return self._sums(row_SG, self.first) / self.get_buffer("scale")[:, None, None]
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
         if samples.rows.shape[0] != samples.slot.shape[0]:
             raise ValueError("a vector assay has one row per sample; use a set encoder for sets of rows")
         row_SG = self.feature_dropout(samples.rows)
-        hidden_SPH = self.signatures(row_SG)
-        token_SPD = torch.einsum("sph,phd->spd", hidden_SPH, self.linear)
-        bent_SPH = hidden_SPH * torch.tanh(hidden_SPH + self.shift)  # as a product does, it starts apart from the line
-        token_SPD = token_SPD + torch.einsum("sph,phd->spd", self.dropout(bent_SPH), self.curved)
-        rest_SD = row_SG[:, self.get_buffer("outside")] @ self.rest_in @ self.rest_out
-        rest_SD = rest_SD / max(len(self.rest_in), 1) ** 0.5
-        return torch.cat([token_SPD, rest_SD[:, None]], dim=1) + self.bias
+        hidden_PSH = self._scaled(row_SG)
+        # as a product does, the bent part starts apart from the line
+        bent_PSH = self.dropout(hidden_PSH * torch.tanh(hidden_PSH + self.shift[:, None]))
+        # tokens are the largest thing here: sets lead, and sums are made by the products
+        token_PSD = torch.baddbmm(self.bias[:-1, None], hidden_PSH, self.linear)
+        token_PSD = torch.baddbmm(token_PSD, bent_PSH, self.curved)
+        rest_SR = row_SG[:, self.get_buffer("outside")] @ self.rest_in / max(len(self.rest_in), 1) ** 0.5
+        rest_SD = torch.addmm(self.bias[-1], rest_SR, self.rest_out)
+        return torch.cat([token_PSD, rest_SD[None]]).transpose(0, 1)
 
 
 def _by_size(columns: Sequence[Sequence[int]]) -> list[list[int]]:

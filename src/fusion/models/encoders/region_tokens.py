@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fusion.models.bag_rows import segment_outer
 from fusion.models.base import Encoder
 from fusion.models.encoders.piecewise_linear import PiecewiseLinear, require_one_row_each
-from fusion.models.layers import segment_sum
 from fusion.types import Samples
 
 
@@ -22,7 +22,7 @@ class RegionTokensEncoder(Encoder):
     Many small shifts in one direction add up in the mean of a group, in which the noise of single regions averages out,
     and a curve of that mean knows what no line does: that both ends may be bad. The curves start at zero, and the
     read-outs at the mean, so that a fresh encoder is a linear map. A region may be in several groups, and weighs
-    differently in each. Sums run over the pairs in one pass, whatever the number of groups.
+    differently in each. The sums of a group are one matrix product.
 
     Args:
         num_features: Width of a row: one column per region.
@@ -75,8 +75,8 @@ class RegionTokensEncoder(Encoder):
     def sums(self, row_SG: Float[Tensor, "S G"]) -> Float[Tensor, "S K I1"]:
         """Mean of each group and its weighted means, in units of the training sd of the mean."""
         weight_PI = functional.pad(1.0 + self.deviation * self.step[:, None], (1, 0), value=1.0)
-        pair_PSI = row_SG.T[self.region][..., None] * (weight_PI * self.share[:, None])[:, None]
-        return segment_sum(pair_PSI, self.group, self.num_tokens).transpose(0, 1) / self.sd[:, None]
+        sum_KSI = segment_outer(row_SG.T[self.region], weight_PI * self.share[:, None], self.group, self.num_tokens)
+        return sum_KSI.transpose(0, 1) / self.sd[:, None]
 
     @torch.no_grad()
     def prepare(self, samples: Samples) -> None:

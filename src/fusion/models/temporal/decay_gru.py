@@ -1,6 +1,7 @@
 """Recurrence over visits by a GRU whose state fades over the days in which nothing was seen.
 
-Dimension key: B patients, T visits, D width, H units of the state.
+Dimension key: B patients, T visits, V real visits of all patients, N patients with a visit at a step, D width, H units
+of the state, G = 2 H.
 """
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from fusion.models.base import Temporal
 from fusion.models.temporal.days import Decay, gap_days, time_features
+from fusion.models.temporal.packed_visits import PackedVisits
 
 
 class DecayGRU(Temporal):
@@ -16,7 +18,8 @@ class DecayGRU(Temporal):
 
     A plain GRU has to learn from the size of a gap how much to forget; here forgetting by the calendar is built in,
     with one learned half-life per unit, as for the hidden state of GRU-D (Che et al. 2018). It knows the same days as
-    `GRU`. The products with the visits are taken for all of them at once; only what depends on the state is a loop.
+    `GRU`. The products with the visits are taken for all of them at once, and for none that is padding; only what
+    depends on the state is a loop.
 
     Args:
         dim: Width of a visit.
@@ -42,16 +45,18 @@ class DecayGRU(Temporal):
     def forward(
         self, visits: Float[Tensor, "B T D"], day: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T D"]:
-        seen_TBG = self.inputs(torch.cat([visits, time_features(day)], dim=-1).transpose(0, 1))
-        kept_TBH = self.decay(gap_days(day).T).type_as(seen_TBG)
-        gates_TBG, fresh_TBH = seen_TBG.split([2 * self.hidden, self.hidden], dim=-1)
+        at = PackedVisits.of(mask)
+        seen_VG = self.inputs(at.pack(torch.cat([visits, time_features(day)], dim=-1)))
+        kept_VH = self.decay(at.pack(gap_days(day)[..., None])[:, 0]).type_as(seen_VG)
+        gates_VG, fresh_VH = seen_VG.split([2 * self.hidden, self.hidden], dim=-1)
         weight_HG = self.gates.weight.T
-        state_BH = seen_TBG.new_zeros(len(visits), self.hidden)
+        state_NH = seen_VG.new_zeros(len(visits), self.hidden)
         states = []
-        for gates_BG, fresh_BH, kept_BH in zip(gates_TBG.unbind(), fresh_TBH.unbind(), kept_TBH.unbind(), strict=True):
-            faded_BH = state_BH * kept_BH
-            reset_BH, hold_BH = torch.addmm(gates_BG, faded_BH, weight_HG).sigmoid().chunk(2, dim=-1)
-            candidate_BH = torch.addcmul(fresh_BH, reset_BH, self.recall(faded_BH)).tanh()
-            state_BH = torch.lerp(candidate_BH, faded_BH, hold_BH)
-            states.append(state_BH)
-        return visits + self.out(self.dropout(torch.stack(states, dim=1)))
+        for gates_NG, fresh_NH, kept_NH in zip(*map(at.steps, (gates_VG, fresh_VH, kept_VH)), strict=True):
+            faded_NH = state_NH[: len(kept_NH)] * kept_NH
+            reset_NH, hold_NH = torch.addmm(gates_NG, faded_NH, weight_HG).sigmoid().chunk(2, dim=-1)
+            candidate_NH = torch.addcmul(fresh_NH, reset_NH, self.recall(faded_NH)).tanh()
+            state_NH = torch.lerp(candidate_NH, faded_NH, hold_NH)
+            states.append(state_NH)
+        state_VH = torch.cat([seen_VG.new_zeros(0, self.hidden), *states])
+        return visits + at.unpack(self.out(self.dropout(state_VH)))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fusion.report.monitor.inputs import MonitorInput
 from fusion.report.monitor.numbers import day, digits, part
+from fusion.report.monitor.slides import slides_of
 
 Json = dict[str, Any]
 ByVisit = dict[tuple[str, int], Any]
@@ -24,15 +25,21 @@ class Extras:
         meta: Names that the entries refer to, and which answers there are.
         alerts: [alarm, threshold].
         bounds: Days by task.
+        sets: Responses that cannot be ruled out: 1 no response, 2 response, 3 either, 0 neither.
         reasons: By task, the contribution of each of `meta["reasonNames"]`.
         features: By task, pairs of place in `meta["features"]` and contribution, the largest first.
+        steps: By task, pairs of place in `meta["stepNames"]` and contribution since the visit before.
+        slides: By patient, as `slides_of` gives them.
     """
 
     meta: Json
     alerts: ByVisit = field(default_factory=dict)
     bounds: dict[str, ByVisit] = field(default_factory=dict)
+    sets: ByVisit = field(default_factory=dict)
     reasons: dict[str, ByVisit] = field(default_factory=dict)
     features: dict[str, ByVisit] = field(default_factory=dict)
+    steps: dict[str, ByVisit] = field(default_factory=dict)
+    slides: dict[str, list[Json]] = field(default_factory=dict)
 
     def of(self, patient: str, visits: list[int]) -> Json:
         """The columns of one patient."""
@@ -44,8 +51,11 @@ class Extras:
         return {
             "alerts": [self.alerts.get((patient, visit)) for visit in visits] if self.meta["hasAlerts"] else [],
             "bounds": columns(self.bounds),
+            "sets": [self.sets.get((patient, visit)) for visit in visits] if self.meta["hasSets"] else [],
             "reasons": columns(self.reasons),
             "features": columns(self.features),
+            "steps": columns(self.steps),
+            "slides": self.slides.get(patient, []),
         }
 
 
@@ -53,20 +63,26 @@ def extras_of(tables: MonitorInput) -> Extras:
     """Collect them. Repeats of a patient are averaged; of lower bounds the lowest is kept, which still holds."""
     names, reasons = _contributions(tables.reasons, ["modality"], None)
     features, told = _contributions(tables.feature_reasons, ["modality", "feature"], TOP_FEATURES)
+    sources, steps = _contributions(tables.steps, ["modality"], None)
     return Extras(
         meta={
             "hasAlerts": tables.alerts is not None,
             "alertDays": digits(tables.alert_days),
             "alertsNote": tables.alerts_note,
             "hasBounds": tables.bounds is not None,
+            "hasSets": tables.sets is not None,
             "hasReasons": tables.reasons is not None or tables.feature_reasons is not None,
             "reasonNames": [name for (name,) in names],
             "features": [list(name) for name in features],
+            "stepNames": [name for (name,) in sources],
         },
         alerts=_alerts(tables.alerts),
         bounds=_bounds(tables.bounds),
+        sets=_sets(tables.sets),
         reasons={task: {at: _dense(pairs, len(names)) for at, pairs in said.items()} for task, said in reasons.items()},
         features=told,
+        steps=steps,
+        slides=slides_of(tables.patches),
     )
 
 
@@ -106,6 +122,14 @@ def _bounds(table: pd.DataFrame | None) -> dict[str, ByVisit]:
     for (task, patient, visit), days in lowest.items():
         found.setdefault(str(task), {})[(str(patient), int(visit))] = day(days)
     return found
+
+
+def _sets(table: pd.DataFrame | None) -> ByVisit:
+    if table is None:
+        return {}
+    possible = _keyed(table).groupby(["patient_id", "visit"])[["can_be_nonresponder", "can_be_responder"]].any()
+    codes = possible["can_be_nonresponder"].astype(int) + 2 * possible["can_be_responder"].astype(int)
+    return {(str(patient), int(visit)): int(code) for (patient, visit), code in codes.items()}
 
 
 def _contributions(

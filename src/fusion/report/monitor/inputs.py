@@ -12,8 +12,8 @@ class MonitorInput:
     """Tables of some patients and of what was predicted for them. Days count from the start of treatment.
 
     Attributes:
-        predictions: Rows as in `predictions.parquet` (docs/run_folder.md). Columns `survival_low_<d>` and
-            `survival_high_<d>` are drawn as a band where they are there.
+        predictions: Rows as in `predictions.parquet` (docs/run_folder.md). Columns `lowest_survival_<d>` and
+            `highest_survival_<d>` are drawn as a band where they are there.
         cohort: Name of the cohort.
         run: Name of the run.
         simulated: The patients never were.
@@ -28,7 +28,10 @@ class MonitorInput:
             optionally `lod` (limit of detection), `detected` (0/1) and `unit`.
         lesions: The lesions table of a cohort.
         bounds: Conformal lower bounds: `patient_id`, `visit`, `task`, `lower_days`; several repeats give the lowest.
-        bounds_level: The share of patients that is to stay free of the event at least until its bound.
+        bounds_level: The share of patients that is to stay free of the event at least until its bound, and whose
+            response is to be in their set.
+        sets: Conformal response sets: `patient_id`, `visit`, `can_be_nonresponder`, `can_be_responder`; of several
+            repeats a response stays possible that is possible in any.
         alerts: `patient_id`, `visit`, `alarm`, and `threshold` of the risk of the first horizon. A threshold that is no
             probability, such as one of a change, is not drawn.
         alerts_note: How the threshold was chosen, in a few words.
@@ -36,6 +39,8 @@ class MonitorInput:
         reasons: `patient_id`, `visit`, `task`, `modality`, `contribution`: above zero raises the risk, of the task
             `response` the probability of response.
         feature_reasons: The same with `feature`.
+        steps: The same as `reasons`, of what is new since the visit before; `modality` may be `time`.
+        patches: Slides patch by patch: `patient_id`, `visit`, `sample_id`, `patch`, `x`, `y`, `task`, `contribution`.
         outside: `patient_id`, `outside` (names of covariates, joined by "; "), and optionally `new_classes` and
             `combination_seen`, as of `fusion.data.shift.outside_training`.
         training: `training_summary.json`, for the ranges.
@@ -56,11 +61,14 @@ class MonitorInput:
     lesions: pd.DataFrame | None = None
     bounds: pd.DataFrame | None = None
     bounds_level: float = 0.9
+    sets: pd.DataFrame | None = None
     alerts: pd.DataFrame | None = None
     alerts_note: str = ""
     alert_days: float = 90.0
     reasons: pd.DataFrame | None = None
     feature_reasons: pd.DataFrame | None = None
+    steps: pd.DataFrame | None = None
+    patches: pd.DataFrame | None = None
     outside: pd.DataFrame | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     horizons: tuple[float, float] = (90.0, 180.0)

@@ -50,6 +50,17 @@ def parts(values: Iterable[Any]) -> list[int | None] | None:
     return row if any(each is not None for each in row) else None
 
 
+def thousandths(values: Iterable[Any]) -> list[int | None] | None:
+    """Distances between probabilities, or None where all are blank.
+
+    >>> thousandths([0.0123, float("nan")])
+    [12, None]
+    """
+    numbers = [_finite(value) for value in values]
+    row = [None if number is None else round(number * 1000) for number in numbers]
+    return row if any(each is not None for each in row) else None
+
+
 def _finite(value: Any) -> float | None:
     try:
         number = float(value)

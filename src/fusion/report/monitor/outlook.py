@@ -20,7 +20,7 @@ KEYS = ["patient_id", "visit", "task"]
 def grid(predictions: pd.DataFrame, kind: str = "survival") -> dict[float, str]:
     """Days of the predicted curves and the column of each, in order.
 
-    >>> grid(pd.DataFrame(columns=["survival_180", "survival_30", "survival_low_30"]))
+    >>> grid(pd.DataFrame(columns=["survival_180", "survival_30", "lowest_survival_30"]))
     {30.0: 'survival_30', 180.0: 'survival_180'}
     """
     named = (re.fullmatch(rf"{kind}_(\d+(?:\.\d+)?)", str(column)) for column in predictions.columns)
@@ -30,6 +30,8 @@ def grid(predictions: pd.DataFrame, kind: str = "survival") -> dict[float, str]:
 def mean_over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per patient, visit and task: the mean of the numbers over repeats, and `models` that answered.
 
+    Of what members say at the least and at the most, the least and the most over repeats.
+
     Args:
         predictions: Rows as in `predictions.parquet`; `repeat` and `fold` may lack.
 
@@ -38,11 +40,14 @@ def mean_over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
     >>> mean_over_repeats(rows)[["survival_90", "models"]].round(2).to_dict("records")
     [{'survival_90': 0.7, 'models': 2}]
     """
-    numbers = [c for c in predictions if str(c).startswith(("survival_", "prob_"))]
-    rows = predictions[["day", *KEYS, *numbers]].assign(patient_id=predictions["patient_id"].astype(str))
-    grouped = rows.groupby(KEYS, sort=False)
-    means = grouped[numbers].mean() if numbers else pd.DataFrame(index=grouped.size().index)
-    return means.assign(day=grouped["day"].first(), models=grouped.size()).reset_index()
+    numbers, lowest, highest = (
+        [c for c in predictions if str(c).startswith(kind)] for kind in (("survival_", "prob_"), "lowest_", "highest_")
+    )
+    kept = predictions[["day", *KEYS, *numbers, *lowest, *highest]]
+    grouped = kept.assign(patient_id=predictions["patient_id"].astype(str)).groupby(KEYS, sort=False)
+    about = grouped["day"].agg(day="first", models="size")
+    found = [grouped[numbers].mean(), grouped[lowest].min(), grouped[highest].max()]
+    return about.join([table for table in found if len(table.columns)]).reset_index()
 
 
 def answered_by(predictions: pd.DataFrame) -> "pd.Series[str]":

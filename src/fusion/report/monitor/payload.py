@@ -1,6 +1,7 @@
 """Everything that the page shows, as plain values for JSON: statistics are done here, the page only draws.
 
-Probabilities are ten-thousandths, columns run over the visits of a patient, null is a blank.
+Probabilities are ten-thousandths, distances between them thousandths (a band would else double the file), columns run
+over the visits of a patient, null is a blank.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from fusion.report.monitor import course
 from fusion.report.monitor.answers import Extras, extras_of
 from fusion.report.monitor.inputs import MonitorInput
-from fusion.report.monitor.numbers import PARTS, day, digits, part, parts
+from fusion.report.monitor.numbers import PARTS, day, digits, part, parts, thousandths
 from fusion.report.monitor.outlook import (
     RESPONSE,
     answered_by,
@@ -49,14 +50,16 @@ class _Said:
     Attributes:
         visits: Day of each visit, by patient.
         place: Row of a task, patient and visit in the arrays below.
-        curves: Probability of no event on the days of the grid, "V T", and its band where there is one.
+        curve: Probability of no event on the days of the grid, "V T".
+        band: How far the lowest member's curve lies `below` it, and the highest one's `above`, "V T"; may be empty.
         risks: Probability of the event by each horizon, "V".
         response: Probability of response, "V".
     """
 
     visits: dict[str, dict[int, float]]
     place: dict[tuple[str, str, int], int]
-    curves: dict[str, NDArray[np.float64]]
+    curve: NDArray[np.float64]
+    band: dict[str, NDArray[np.float64]]
     risks: tuple[NDArray[np.float64], ...]
     response: NDArray[np.float64]
 
@@ -102,7 +105,7 @@ def payload(tables: MonitorInput) -> Json:
 def _shared(tables: MonitorInput, rows: pd.DataFrame, serial: pd.DataFrame | None) -> _Shared:
     tasks = [str(task) for task in rows["task"].unique()]
     found = () if tables.samples is None else tuple(str(name) for name in tables.samples["modality"].unique())
-    low, high = grid(rows, "survival_low"), grid(rows, "survival_high")
+    low, high = grid(rows, "lowest_survival"), grid(rows, "highest_survival")
     times = grid(rows)
     banded = set(times) == set(low) == set(high)
     return _Shared(
@@ -126,12 +129,14 @@ def _said(tables: MonitorInput, rows: pd.DataFrame, shared: _Shared) -> _Said:
     kinds = {"curve": shared.times, "low": shared.low, "high": shared.high}
     curves = {name: rows[list(columns.values())].to_numpy(np.float64) for name, columns in kinds.items() if columns}
     curve = curves.get("curve", np.zeros((len(rows), 0)))
+    band = {name: abs(curve - curves[kind]) for name, kind in (("below", "low"), ("above", "high")) if kind in curves}
     times = np.array(list(shared.times), dtype=np.float64)
     responder = rows["prob_responder"].to_numpy(np.float64) if "prob_responder" in rows else np.full(len(rows), np.nan)
     return _Said(
         visits=visits,
         place=place,
-        curves=curves,
+        curve=curve,
+        band=band,
         risks=tuple(risk_by(curve, times, horizon) for horizon in tables.horizons),
         response=responder,
     )
@@ -173,15 +178,16 @@ def _predicted(
     numbers = sorted(visits)
     days = [visits[visit] for visit in numbers]
     ends = {task: end_of(outcome, task) for task in shared.endpoints}
-    entry: Json = {"visit": numbers, "day": [day(d) for d in days], "curve": {}, "risk": {}, "low": {}, "high": {}}
+    entry: Json = {"visit": numbers, "day": [day(d) for d in days], "curve": {}, "risk": {}, "below": {}, "above": {}}
     for task, end in ends.items():
         places = [
             None if end is not None and end[1] and d >= end[0] else said.place.get((task, patient, visit))
             for visit, d in zip(numbers, days, strict=True)
         ]
         entry["risk"][task] = [[None if i is None else part(risk[i]) for i in places] for risk in said.risks]
-        for name, curves in said.curves.items():
-            entry[name][task] = [None if i is None else parts(curves[i]) for i in places]
+        entry["curve"][task] = [None if i is None else parts(said.curve[i]) for i in places]
+        for name, far in said.band.items():
+            entry[name][task] = [None if i is None else thousandths(far[i]) for i in places]
     entry["ends"] = {task: None if end is None else [day(end[0]), int(end[1])] for task, end in ends.items()}
     first = _first_assessment(outcome, scans)
     asked = [said.place.get((RESPONSE, patient, visit)) if visits[visit] < first else None for visit in numbers]
@@ -230,11 +236,12 @@ def _by_id(table: pd.DataFrame | None, column: str | None = None) -> dict[str, A
 
 
 def _facts(about: Any) -> list[list[Any]]:
-    """Covariates that are known, as [name, value]."""
+    """Covariates that are known, as [name, value]; a flag of metastases in words, or it would read as their number."""
     if about is None:
         return []
     known = {str(name): value for name, value in about.items() if not pd.isna(value)}
-    return [[name, str(value) if digits(value) is None else digits(value)] for name, value in known.items()]
+    flags = {name: ("no", "yes")[int(value)] for name, value in known.items() if "metasta" in name and value in (0, 1)}
+    return [[name, flags.get(name, str(v) if digits(v) is None else digits(v))] for name, v in known.items()]
 
 
 def _text(about: Any, name: str) -> str:

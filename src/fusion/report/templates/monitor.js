@@ -65,7 +65,7 @@ function cellOf(column, row) {
   const value = column.value(row);
   if (column.key === "id") return html("th", { scope: "row" }, html("a", { href: `#p=${row.index}`, id: `row-${row.index}` }, row.patient.id || "(no id)"));
   if (column.bar) return html("td", { class: "risk", "data-head": column.head }, html("span", { class: "bar", "aria-hidden": "true" }, bar(value)), html("span", {}, percent(value)));
-  if (column.key === "moved") return html("td", { class: row.moved ? row.moved.kind : null, "data-head": column.head }, row.moved ? [html("span", { "aria-hidden": "true" }, row.moved.sign, " ", row.moved.points ? `${Math.abs(row.moved.points)} pts` : ""), html("span", { class: "hidden" }, row.moved.words)] : "–");
+  if (column.key === "moved") return html("td", { class: row.moved ? row.moved.kind : null, "data-head": column.head }, row.moved ? [html("span", { "aria-hidden": "true" }, row.moved.sign, " ", row.moved.points ? `${Math.abs(row.moved.points)} ${Math.abs(row.moved.points) === 1 ? "pt" : "pts"}` : ""), html("span", { class: "hidden" }, row.moved.words)] : "–");
   if (column.key === "response") return html("td", { "data-head": column.head }, percent(value));
   if (column.key === "alarm") return html("td", { "data-head": column.head }, value ? html("strong", { class: "worse" }, "⚠ day ", row.alarmDay) : known(value) ? "no" : "–");
   if (column.key === "assays") return html("td", { title: row.names.join(", "), "data-head": column.head }, `${value} of ${META.modalities.length}`, html("span", { class: "names" }, row.names.join(", ")));

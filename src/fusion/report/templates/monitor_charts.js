@@ -44,7 +44,7 @@ function courseChart(patient, chosen, width, choose) {
   const [low, high] = span(patient);
   const days = ticks(low, high, Math.max(3, Math.floor((right - LEFT) / 70)));
   const now = x(patient.day[chosen]);
-  const later = right - now > 3 && svg("rect", { x: now + 1, y: 8, width: right - now + 4, height: bottom - 8, class: "later" });
+  const later = right - now > 8 && svg("rect", { x: now + 6, y: 8, width: right - now - 1, height: bottom - 8, class: "later" });
   const chart = drawing(width, bottom + 34, courseWords(patient),
     days.map((day) => line([[x(day), 14], [x(day), bottom]], { class: "rule" })),
     line([[x(0), 8], [x(0), bottom]], { class: "start" }),
@@ -101,7 +101,8 @@ function timelinePanel(patient, chosen, box, x) {
 function dnaPanel(patient, chosen, box, x) {
   const points = patient.dna;
   if (!points.length) return null;
-  const shown = points.map(([, value, limit, detected]) => (detected && value > 0 ? value : limit)).filter((value) => value > 0);
+  // The limit is drawn too, so it must lie within the axis.
+  const shown = points.flatMap(([, value, limit, detected]) => [detected && value > 0 ? value : limit, limit]).filter((value) => value > 0);
   if (!shown.length) return null;
   const low = 10 ** Math.floor(Math.log10(Math.min(...shown)) - 0.05), high = 10 ** Math.ceil(Math.log10(Math.max(...shown)) + 0.01);
   const height = 104, y = scale(low, high, box.top + height, box.top, true);
@@ -124,13 +125,14 @@ function sizePanel(patient, chosen, box, x) {
   if (!points.length) return null;
   const high = Math.max(...points.map(([, size]) => size), 10) * 1.22;
   const height = 84, y = scale(0, high, box.top + height, box.top);
-  let free = -Infinity;
+  let free = -Infinity, last = null;
   return {
     height,
-    node: svg("g", {}, frame(box, narrow(box) ? "tumour size: target lesions, mm" : "tumour size on scans: sum of target lesions, mm, and RECIST response", ticks(0, high, 3), y, String),
+    node: svg("g", {}, frame(box, narrow(box) ? "tumour size: target lesions, mm" : "tumour size on scans: sum of target lesions, mm, and RECIST response where it changes", ticks(0, high, 3), y, String),
       line(points.map(([day, size]) => [x(day), y(size)]), { class: "series", stroke: SIZE_COLOUR }),
       points.map(([day, size, , response, fresh]) => {
-        const text = response ? response + (fresh ? " +new" : "") : "";
+        const text = response && (response !== last || fresh) ? response + (fresh ? " +new" : "") : "";
+        last = response || last;
         const fits = x(day) - free > text.length * 7 || (response === "PD" && x(day) - free > 8);
         if (text && fits) free = x(day);
         return [
@@ -185,21 +187,30 @@ function riskPanel(patient, chosen, box, x) {
   };
 }
 
+// Lowest and highest curve among the models of the ensemble, or nothing.
+function rangeOf(patient, task, chosen) {
+  const mine = patient.curve[task]?.[chosen], below = patient.below[task]?.[chosen], above = patient.above[task]?.[chosen];
+  if (!mine || !below || !above) return [];
+  const moved = (far, way) => mine.map((value, i) => (known(value) && known(far[i]) ? Math.min(META.parts, Math.max(0, value + (way * far[i] * META.parts) / 1000)) : null));
+  return [moved(below, -1), moved(above, 1)];
+}
+
 // Probability of no event in the days after the chosen visit; curves of earlier visits grey.
 function curveChart(patient, chosen, task, width) {
   const curves = patient.curve[task] || [];
   const mine = curves[chosen];
-  const height = 190, box = { left: 44, right: width - 20, top: 26 };
+  const height = 190, box = { left: 44, right: width - 76, top: 26 };
   const last = META.times.at(-1);
   const x = scale(0, last, box.left, box.right), y = scale(0, META.parts, box.top + height, box.top);
   const places = (values) => [[x(0), y(META.parts)], ...values.map((value, i) => (known(value) ? [x(META.times[i]), y(value)] : null)).filter(known)];
-  const before = curves.slice(0, chosen).filter(known);
+  // As it was seen at the first visit and at the one before; all of them hide one another.
+  const before = [0, chosen - 1].filter((i, at, all) => i < chosen && i >= 0 && all.indexOf(i) === at && curves[i]).map((i) => [i ? "visit before" : "first visit", curves[i]]);
   const days = last > 1500 ? ticks(0, last, 5) : [0, 90, 180, 365, 545, 730, 1095].filter((day) => day <= last && (width > 420 || day !== 545));
   const nodes = [];
-  before.forEach((values, i) => nodes.push(line(places(values), { class: i === before.length - 1 ? "previous" : "older" })));
+  before.forEach(([name, values]) => nodes.push(line(places(values), { class: name === "first visit" ? "older" : "previous" })));
   if (mine) {
-    const low = patient.low[task]?.[chosen], high = patient.high[task]?.[chosen];
-    if (low && high) nodes.push(svg("path", { d: `M${[...places(low), ...places(high).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
+    const [low, high] = rangeOf(patient, task, chosen);
+    if (low) nodes.push(svg("path", { d: `M${[...places(low), ...places(high).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
     // The flat end is where the training patients end: drawn apart, so that it is not read as cure.
     const flat = mine.findLastIndex((value, i) => i && value !== mine[i - 1]);
     const all = places(mine);
@@ -210,6 +221,8 @@ function curveChart(patient, chosen, task, width) {
       const [px, py] = [x(horizon), y(META.parts - risk)];
       nodes.push(svg("circle", { cx: px, cy: py, r: 4, class: "reading" }), label(px + 7, py - 5, percent(META.parts - risk), { class: "value" }));
     });
+    const ends = [["this visit", mine, COLOURS[0]], ...before.map(([name, values]) => [name, values, "#57616e"])];
+    nodes.push(endLabels(ends.map(([name, values, colour]) => ({ y: places(values).at(-1)[1], text: name, colour })), box.right + 5, 13));
     const bound = patient.bounds[task]?.[chosen];
     if (known(bound)) nodes.push(line([[x(Math.min(bound, last)), box.top], [x(Math.min(bound, last)), box.top + height]], { class: "limit" }));
   }
@@ -218,6 +231,15 @@ function curveChart(patient, chosen, task, width) {
     nodes,
     days.map((day) => [line([[x(day), box.top + height], [x(day), box.top + height + 4]], { class: "start" }), label(x(day), box.top + height + 17, day, { class: "tick", "text-anchor": "middle" })]),
     label(box.left, box.top + height + 34, `days after the visit of day ${patient.day[chosen]}`, { class: "axis" }));
+}
+
+// A slide: a square per patch where it lies, orange where it raises and blue where it lowers, stronger where it does more.
+function slideChart(slide, task, width, title) {
+  const columns = Math.max(...slide.x) + 1, rows = Math.max(...slide.y) + 1;
+  const side = Math.min(width / columns, 320 / rows);
+  return drawing(Math.ceil(Math.max(columns * side, 160)), Math.ceil(rows * side) + 2, title,
+    svg("rect", { x: 0, y: 0, width: columns * side, height: rows * side, class: "glass" }),
+    svg("g", { class: "slide-chart" }, slide.task[task].value.map((value, i) => svg("rect", { x: (slide.x[i] * side).toFixed(1), y: (slide.y[i] * side).toFixed(1), width: side.toFixed(2), height: side.toFixed(2), fill: value < 0 ? COLOURS[0] : COLOURS[1], "fill-opacity": (0.08 + 0.0092 * Math.abs(value)).toFixed(2) }))));
 }
 
 // Signed bars: to the right raises, to the left lowers.

@@ -57,7 +57,7 @@ function drawing(width, height, title, ...children) {
 // Frame of a panel: rules and labels on the left, the name above. `y` maps values to pixels.
 function frame(box, name, values, y, text) {
   return svg("g", {},
-    label(0, box.top - 8, name, { class: "panel-name" }),
+    label(0, box.top - 11, name, { class: "panel-name" }),
     values.map((value) => [
       line([[box.left, y(value)], [box.right, y(value)]], { class: "rule" }),
       label(box.left - 5, y(value) + 4, text(value), { class: "tick", "text-anchor": "end" }),

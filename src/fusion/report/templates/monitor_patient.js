@@ -6,6 +6,9 @@ const shortName = (task) => (META.tasks.find(([key]) => key === task) || [task, 
 const eventName = (task) => ({ pfs: "progression or death", progression: "progression", os: "death", death: "death" }[task] || `the event of ${taskName(task)}`);
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance (below LOD)", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
+// What a conformal set of responses says.
+const SETS = ["unlike responders and others", "no response", "response", "response or not: cannot tell"];
+
 // The last tumour DNA sample known at a visit, or null.
 const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
 // The last scan by the day of a visit, or null.
@@ -30,12 +33,12 @@ function dnaValue(point) {
 function change(now, before) {
   if (!known(now) || !known(before)) return null;
   const points = Math.round((now / META.parts) * 100) - Math.round((before / META.parts) * 100);
-  return { points, sign: points > 0 ? "▲" : points < 0 ? "▼" : "=", words: points > 0 ? `up ${points} points` : points < 0 ? `down ${-points} points` : "unchanged", kind: points >= 5 ? "worse" : points <= -5 ? "better" : "same" };
+  return { points, sign: points > 0 ? "▲" : points < 0 ? "▼" : "=", words: points ? `${points > 0 ? "up" : "down"} ${Math.abs(points)} ${Math.abs(points) === 1 ? "point" : "points"}` : "unchanged", kind: points >= 5 ? "worse" : points <= -5 ? "better" : "same" };
 }
 
 function statusWords(patient) {
   const [code, day] = patient.status;
-  return [`no event to day ${day}`, `${META.primary === "pfs" || META.primary === "progression" ? "progressed" : "had the event"} on day ${day}`, `died on day ${day}`, META.heldOut ? "outcome not known" : "new patient: outcome not known"][code];
+  return [`no ${META.primary === "pfs" || META.primary === "progression" ? "progression" : "event"} by day ${day}`, `${META.primary === "pfs" || META.primary === "progression" ? "progressed" : "had the event"} on day ${day}`, `died on day ${day}`, META.heldOut ? "outcome not known" : "new patient: outcome not known"][code];
 }
 
 function patientView(patient, chosen, choose) {
@@ -93,15 +96,18 @@ function goneWords(patient, task, chosen) {
 }
 
 function outlookHint() {
-  const band = META.hasBand ? "The band is the spread of the ensemble. " : "No band is drawn: this run holds no interval of its curves. ";
-  const bound = META.hasBounds ? `The dashed vertical line is the conformal lower bound on the time to the event. ` : "";
-  return `Blue: seen from the chosen visit. Dark grey: the visit before; pale grey: still earlier visits. ${band}${bound}The dotted end of a curve lies beyond the follow-up of the training patients and says nothing, least of all cure.`;
+  const count = META.heldOut ? `${META.members * Math.max(1, META.repeats)} models` : "models";
+  const band = META.hasBand ? `Band: from the lowest to the highest curve of the ${count} whose mean is drawn. It shows how far they agree, and is no confidence interval. ` : "No band is drawn: one model answers, or the run kept no more than the mean. ";
+  const bound = META.hasBounds ? "Dashed upright line: the cautious bound named below the curve. " : "";
+  return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}Dotted end: beyond the follow-up of the training patients; it says nothing, least of all cure.`;
 }
 
 function curveWords(patient, chosen, task) {
-  const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days` : null)).filter(known);
+  const [low, high] = rangeOf(patient, task, chosen);
+  const range = (i) => (low && known(low[i]) ? ` (models: ${percent(low[i])} to ${percent(high[i])})` : "");
+  const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
-  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Lower bound: at least ${Math.round(META.boundsLevel * 100)}\u00a0% of patients stay free of it longer than their bound, here ${Math.round(bound)} days.` : "");
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound: free of it for at least ${Math.round(bound)} days; such bounds hold for about ${Math.round(META.boundsLevel * 100)}\u00a0% of patients.` : "");
 }
 
 // The chosen visit in two or three sentences.
@@ -134,7 +140,8 @@ function tiles(patient, chosen) {
   }
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
-  if (known(response)) shown.push(["probability of response (CR or PR)", percent(response), from === chosen ? "before the first assessment" : `from day ${patient.day[from]}, the last visit before the first assessment`]);
+  const set = patient.sets[from];
+  if (known(response)) shown.push(["probability of response (CR or PR)", percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), "; "] : null, from === chosen ? "before the first assessment" : `from day ${patient.day[from]}, the last visit before the first assessment`]]);
   const dna = dnaAt(patient, chosen);
   if (dna) shown.push([`molecular response (day ${dna[0]})`, CALL_SHORT[dna[5]], [dnaValue(dna), riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
   return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
@@ -145,21 +152,43 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
   const [name, ...rest] = feature.split(":");
-  return `${[called(name), ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${spaced(assay)})`;
+  const known = /^pc\d+$/.test(name) ? `component ${name.slice(2)}` : called(name);
+  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${spaced(assay)})`;
 }
 
+// Reasons of the first endpoint; those of other tasks folded away, so that the page stays readable.
 function reasonsView(patient, chosen, width, shape) {
-  const blocks = META.tasks.map(([task]) => task).concat(META.hasResponse ? ["response"] : []).flatMap((task) => {
-    const raises = task === "response" ? "the probability of response" : `the risk of ${eventName(task)}`;
-    const words = (name, value) => `${name} ${value > 0 ? "raises" : "lowers"} ${raises}`;
-    const bars = (pairs, names) => reasonBars([...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8).map(([place, value]) => [names(place), value, words(names(place), value)]), width);
-    const groups = [[patient.reasons[task]?.[chosen]?.map((value, place) => [place, value]).filter(([, value]) => known(value)), (place) => called(META.reasonNames[place]), "by assay"], [patient.features[task]?.[chosen], (place) => featureName(...META.features[place]), "by feature"]];
-    return groups.filter(([pairs]) => pairs && pairs.length).map(([pairs, names, kind]) => {
-      const top = [...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]))[0];
-      return html("figure", {}, html("h3", {}, `${task === "response" ? "Response" : shortName(task)}, ${kind}`), bars(pairs, names), html("figcaption", {}, `Most of all: ${words(names(top[0]), top[1])}.`));
-    });
+  const tasks = META.tasks.map(([task]) => task).concat(META.hasResponse ? ["response"] : []);
+  const shown = tasks.map((task) => [task, reasonsOf(patient, chosen, task, width)]).filter(([, charts]) => charts.length);
+  if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit.");
+  const [[first, charts], ...others] = shown;
+  return [
+    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against a patient of whom nothing is known; longer bars moved it more, each chart on a scale of its own. It explains the model; it proves no cause.`),
+    html("div", { class: shape }, charts),
+    others.map(([task, each]) => html("details", {}, html("summary", {}, `Why: ${task === "response" ? "response" : taskName(task)}`), html("div", { class: shape }, each))),
+  ];
+}
+
+function reasonsOf(patient, chosen, task, width) {
+  const what = task === "response" ? "the probability of response" : `the risk of ${eventName(task)}`;
+  const words = (name, value) => `${name} ${value > 0 ? "raises" : "lowers"} ${what}`;
+  const sized = (pairs) => [...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8);
+  const groups = [
+    ["By assay", patient.reasons[task]?.[chosen]?.map((value, place) => [place, value]).filter(([, value]) => known(value)), (place) => called(META.reasonNames[place])],
+    ["By gene, marker or other measurement", patient.features[task]?.[chosen], (place) => featureName(...META.features[place])],
+    ["What is new since the visit before", chosen ? patient.steps[task]?.[chosen] : null, (place) => (META.stepNames[place] === "time" ? "time that has passed" : called(META.stepNames[place]))],
+  ];
+  const charts = groups.filter(([, pairs]) => pairs && pairs.length).map(([title, pairs, names]) => {
+    const top = sized(pairs);
+    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), width), html("figcaption", {}, `Most of all: ${words(names(top[0][0]), top[0][1])}.`));
   });
-  return blocks.length ? [html("p", { class: "hint" }, "How much each assay or feature moved this prediction. It explains the model; it proves no cause."), html("div", { class: shape }, blocks)] : html("p", { class: "note" }, "No reasons were computed for this visit.");
+  return [...charts, ...patient.slides.filter((slide) => slide.visit <= patient.visit[chosen] && slide.task[task]).map((slide) => slideView(patient, slide, task, what, width))];
+}
+
+function slideView(patient, slide, task, what, width) {
+  const day = patient.day[patient.visit.indexOf(slide.visit)];
+  return html("figure", {}, html("h3", {}, "Slide, patch by patch"), slideChart(slide, task, Math.min(width, 440), `Slide ${slide.id}: what each patch adds to ${what}`),
+    html("figcaption", {}, `Slide ${slide.id}, as read on day ${known(day) ? day : "–"}. Orange patches raise ${what}, blue ones lower it: the slide with the patch against the slide without it.${slide.every > 1 ? ` One of ${slide.every} patches is drawn.` : ""}`));
 }
 
 const scrolled = (name, table) => html("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, table);
@@ -195,6 +224,7 @@ function visitTable(patient, chosen) {
   const heads = ["visit", "day"], cells = [(i) => i + 1, (i) => patient.day[i]];
   for (const [task, , short] of META.tasks) META.horizons.forEach((horizon, k) => { heads.push(`${short} risk ${horizon} d`); cells.push((i) => percent(patient.risk[task][k][i])); });
   if (META.hasResponse) { heads.push("response probability"); cells.push((i) => percent(patient.response[i])); }
+  if (META.hasResponse && META.hasSets) { heads.push(`response at ${Math.round(META.boundsLevel * 100)} %`); cells.push((i) => (known(patient.response[i]) && known(patient.sets[i]) ? ["neither", "no", "yes", "cannot tell"][patient.sets[i]] : "–")); }
   if (patient.dna.length) {
     const mine = (i) => patient.dna.filter((point) => point[4] === patient.visit[i]).at(-1);
     heads.push(META.dna, "molecular response", "times lowest so far");
