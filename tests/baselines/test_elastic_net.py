@@ -76,3 +76,12 @@ def test_the_path_agrees_with_scikit_survival():
     np.testing.assert_allclose(
         elastic_net_path(design, duration, event, 0.5, tolerance=1e-6), theirs.fit(design, outcome).coef_, atol=2e-3
     )
+
+
+def test_a_path_that_ends_early_is_the_same_as_far_as_it_goes():
+    rng = np.random.default_rng(3)
+    design, duration, event = rng.normal(size=(80, 12)), rng.exponential(size=80), rng.random(80) < 0.7
+    whole = elastic_net_path(design, duration, event, 0.5)
+    short = elastic_net_path(design, duration, event, 0.5, last=7)
+    np.testing.assert_array_equal(short[:, :8], whole[:, :8])
+    assert not short[:, 8:].any()

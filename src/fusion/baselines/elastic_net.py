@@ -35,7 +35,8 @@ class ElasticNetCox(HazardModel):
 
         if self.place is None:
             self.place = int(held_out_likelihood(duration, event, path).argmax())
-        self.coefficients: Floats = elastic_net_path(design, duration, event, self.l1_ratio)[:, self.place]
+        path_to_it = elastic_net_path(design, duration, event, self.l1_ratio, last=self.place)
+        self.coefficients: Floats = path_to_it[:, self.place]
         self.baseline = breslow(design @ self.coefficients, duration, event)
         return self
 

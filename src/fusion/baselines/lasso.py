@@ -23,6 +23,7 @@ def elastic_net_path(
     num_penalties: int = NUM_PENALTIES,
     least_share: float = LEAST_SHARE,
     tolerance: float = TOLERANCE,
+    last: int | None = None,
 ) -> Floats:
     """Coefficients along a path of falling penalties that starts at none (Simon et al. 2011).
 
@@ -37,6 +38,7 @@ def elastic_net_path(
         num_penalties: Steps of the path.
         least_share: Last penalty, as a share of the first.
         tolerance: Largest violation of the optimality conditions at which a step of the path is done with.
+        last: Step at which the path may end, whose coefficients alone are wanted; later ones stay zero.
 
     Returns:
         Coefficients, "D K"; zeros where there is no column or no event.
@@ -58,7 +60,8 @@ def elastic_net_path(
     if largest <= 0:
         return path
     beta, step = np.zeros(num_columns), 1.0
-    for place, penalty in enumerate(largest * np.geomspace(1.0, least_share, num_penalties)):
+    wanted = num_penalties if last is None else last + 1
+    for place, penalty in enumerate(largest * np.geomspace(1.0, least_share, num_penalties)[:wanted]):
         ahead, momentum = beta, 1.0
         for _ in range(MAX_STEPS):
             here, slope = value_and_gradient(ahead)
