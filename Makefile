@@ -35,7 +35,7 @@ lint: setup
 	$(BIN)/lint-imports --no-logo
 
 # How fast: each script prints its own table and writes its JSON to runs/bench/; the last one sums them up. The studies
-# of quality in benchmarks/ take hours, or finished runs: docs/benchmarks.md says how to call each.
+# of quality in benchmarks/ take hours, or finished runs: the first lines of each say how to call it.
 SPEED := $(wildcard $(addprefix benchmarks/,$(addsuffix .py,evaluation reading step many_models overhead scale gpu)))
 
 bench: setup
