@@ -101,6 +101,15 @@ def test_without_anndata_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         read_matrix(tmp_path / "expression.h5ad", "expression")
 
 
+def test_a_maf_without_a_variant_is_an_empty_table(tmp_path: Path) -> None:
+    """A tumour in which nothing was called, sent alone to be predicted."""
+    path = tmp_path / "variants.maf"
+    path.write_text("Hugo_Symbol\tStrand\tVariant_Classification\tTumor_Sample_Barcode\tt_depth\n")
+    maf = read_maf(path)
+    assert maf.empty
+    assert {"Hugo_Symbol", "Tumor_Sample_Barcode", "t_depth"} <= set(maf.columns)
+
+
 def test_maf_headers_of_any_case_and_comments_are_understood(tmp_path: Path) -> None:
     text = '#version 2.4\n#"odd\nhugo_symbol\tVARIANT_CLASSIFICATION\ttumor_sample_barcode\tT_DEPTH\tFILTER\textra\n'
     text += 'TP53\tSilent\t01\t.\tPASS\t"\nRB1\tSilent\t01\t20\tlow_vaf\tb\nMYC\tSilent\t02\t30\t\tc\n'

@@ -141,10 +141,10 @@ def read_text(
                 file,
                 sep=separator,
                 header=None,
-                names=range(len(names)),
-                usecols=places if spelling else None,
+                names=[str(i) for i in range(len(names))],  # pandas takes a number for a place where there is no row
+                usecols=[str(i) for i in places] if spelling else None,
                 index_col=False,
-                dtype=dict.fromkeys(sorted(texts), str),
+                dtype=dict.fromkeys(map(str, sorted(texts)), str),
                 keep_default_na=False,
                 na_values=list(BLANKS),
                 skip_blank_lines=True,
@@ -161,7 +161,7 @@ def read_text(
     except Exception as error:  # pandas and csv raise many kinds on hostile text; each means a malformed table
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unreadable(path, f"a malformed table ({message[:100]})", "write the same columns in every row") from error
-    table.columns = pd.Index([names[i] for i in table.columns], dtype=object)
+    table.columns = pd.Index([names[int(i)] for i in table.columns], dtype=object)
     for name in table.select_dtypes(bool):
         table[name] = table[name].astype(str)
     return table
