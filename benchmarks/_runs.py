@@ -6,7 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+
+import _timing
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,8 +47,5 @@ def train_all(runs: Mapping[Path, Sequence[str]], jobs: int, said: Callable[[str
         list(pool.map(one, runs))
 
 
-def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows as a table in Markdown."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row.get(column, "") for column in columns) + " |" for row in rows)])
+#: Rows as a table in Markdown; a cell that a row lacks stays empty.
+markdown = partial(_timing.markdown, blank="")

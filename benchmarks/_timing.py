@@ -80,11 +80,12 @@ def _status_bytes(field: str) -> int:
     raise OSError(f"no {field} in /proc/self/status")
 
 
-def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows as a table in Markdown; its columns in the order in which they come up."""
+def markdown(rows: Sequence[Mapping[str, str]], blank: str = "-") -> str:
+    """Rows as a table in Markdown, its columns in the order in which they come up; `blank` where a row has none."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row.get(column, "-") for column in columns) + " |" for row in rows)])
+    lines += ["| " + " | ".join(row.get(column, blank) for column in columns) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def save(results: object, words: Iterable[str]) -> None:

@@ -44,7 +44,7 @@ class SurvivalLoss(nn.Module, ABC):
         self, outputs: Float[Tensor, "E B T O"], outcome: Outcome, weight: Float[Tensor, "E B T"]
     ) -> Float[Tensor, " E"]:
         """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
-        return torch.stack([self(*member) for member in zip(outputs, [outcome] * len(outputs), weight, strict=True)])
+        return torch.stack([self(own, outcome, share) for own, share in zip(outputs, weight, strict=True)])
 
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
@@ -84,7 +84,7 @@ class ResponseLoss(nn.Module, ABC):
         self, outputs: Float[Tensor, "E B T O"], response: Response, weight: Float[Tensor, "E B T"]
     ) -> Float[Tensor, " E"]:
         """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
-        return torch.stack([self(*member) for member in zip(outputs, [response] * len(outputs), weight, strict=True)])
+        return torch.stack([self(own, response, share) for own, share in zip(outputs, weight, strict=True)])
 
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:

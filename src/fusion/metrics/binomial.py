@@ -5,6 +5,7 @@ Dimension key: W weightings, N patients, P columns of the design.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -118,9 +119,13 @@ class _Side:
     def derivatives(self, coefficients: Floats, weights: Floats) -> tuple[Floats, Floats]:
         """Gradient "w P" and curvature "w P*P" of some weightings."""
         slope, bend = self.slopes(self.base + coefficients @ self.design.T)
+        return (weights * slope) @ self.design, (weights * bend) @ self.products
+
+    @cached_property
+    def products(self) -> Floats:
+        """Products of every two columns, "n P*P"; the same at each step."""
         size, columns = self.design.shape
-        products = np.einsum("np,nq->npq", self.design, self.design).reshape(size, columns**2)
-        return (weights * slope) @ self.design, (weights * bend) @ products
+        return np.einsum("np,nq->npq", self.design, self.design).reshape(size, columns**2)
 
 
 def _logit_case(predictor: Floats) -> tuple[Floats, Floats]:

@@ -62,7 +62,7 @@ def words_of_sweep(folder: Path, words: Sequence[str]) -> list[str]:
         raise ValueError(f"a resumed sweep keeps its jobs; leave out {' '.join(other)}, or start a new one")
     replaced = {word.partition("=")[0] for word in now} | {"hydra.sweep.dir", "hydra.mode"}
     old_launcher = ("hydra.launcher.", "+hydra.launcher.") if "launcher" in replaced else ()
-    kept = [w for w in before if w.partition("=")[0] not in replaced and not w.startswith(tuple(old_launcher))]
+    kept = [w for w in before if w.partition("=")[0] not in replaced and not w.startswith(old_launcher)]
     return ["-m", *kept, *now, f"hydra.sweep.dir='{folder}'"]
 
 

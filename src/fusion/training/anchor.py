@@ -61,13 +61,12 @@ class AnchorModel:
 
     def applies(self, table: VisitTable, task: str) -> bool:
         """Whether it can speak of a task."""
-        return self.model.applies(table, task if self.endpoint is None else self.endpoint) and (
-            self.endpoint is None or task in table.responses
-        )
+        of_response = self.endpoint is None or task in table.responses
+        return of_response and self.model.applies(table, self.endpoint or task)
 
     def fitted(self, model: Baseline, table: VisitTable, task: str) -> Baseline:
         """`model`, this one or a twin of it, fitted to what it speaks by."""
-        return model.fit(table, task if self.endpoint is None else self.endpoint)
+        return model.fit(table, self.endpoint or task)
 
     @property
     def sign(self) -> float:
