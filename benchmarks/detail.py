@@ -1,9 +1,9 @@
-"""What an elastic-net Cox gains by the details of the assays: products of components, shares of kinds of patches.
+"""What an elastic-net Cox gains by the details of the assays: products, shares of kinds of patches, regrowth of ctDNA.
 
     python benchmarks/detail.py [preset=nonlinear] [patients=480] [seeds=0,1,2,3,4] [out=FILE]
 
 The plain models inside the answer see these columns (`Modality.detail`), those that it is compared with do not; this
-says how much of a difference they make by themselves. Overall survival at the first visit and at day 84, 5 folds.
+says how much of a difference they make by themselves. Overall survival at the first visit, day 42 and day 84, 5 folds.
 """
 
 import json
@@ -35,9 +35,16 @@ from fusion.metrics import concordance_index
 from fusion.training.manifest import machine_facts
 from fusion.types import VisitTable
 
-DAYS = (0.0, 84.0)
+DAYS = (0.0, 42.0, 84.0)
 SHARES, PRODUCTS = ("histology in detail",), ("expression in detail", "methylation in detail")
-ARMS = {"summary": (), "and shares": SHARES, "and products": PRODUCTS, "and both": (*SHARES, *PRODUCTS)}
+REGROWTH = ("plasma in detail",)
+ARMS = {
+    "summary": (),
+    "and shares": SHARES,
+    "and products": PRODUCTS,
+    "and regrowth": REGROWTH,
+    "and all": (*SHARES, *PRODUCTS, *REGROWTH),
+}
 
 
 def folds(folder: Path) -> Iterator[tuple[VisitTable, frozenset[str]]]:

@@ -1,18 +1,25 @@
 """Circulating tumour DNA and other plasma numbers: tumour fraction on a log scale that knows its limit of detection."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
-from fusion.data.modalities.serial_table import SerialData, SerialTable
+from fusion.data.modalities.base import FittedState
+from fusion.data.modalities.regrowth import COLUMNS, Regrowth
+from fusion.data.modalities.serial_table import SerialData, SerialTable, by_sample
 from fusion.data.tables import read_plasma
 
 #: The analyte that has a limit of detection, and the columns that may hold the limit.
 TUMOR_FRACTION = "tumor_fraction"
 LIMIT_COLUMNS = ("lod", "ctdna_lod", "tumor_fraction_lod")
+
+#: What counts as undetected where no limit is told and the values are not skewed.
+SMALLEST_LIMIT = 1e-4
 
 
 class Plasma(SerialTable):
@@ -21,15 +28,52 @@ class Plasma(SerialTable):
     Where the limit of detection is told, in a column `lod` or in cohort.yaml (`plasma: {lod: 0.001}`), tumour fraction
     becomes log10(TF + LOD / 2), and a column tells whether it was detected. A sample that was not (column `detected`,
     or a value at or below the limit) counts as zero: the limit that a file shows in its place is no measurement.
+    Its details are what `Regrowth` reads from the tumour fractions so far.
     """
 
     stem = "plasma"
+    _regrowth: Regrowth | None = None
 
     def load(self, cohort: Cohort) -> SerialData:
         path = self.table_path(cohort)
         settings = cohort.settings.get("plasma") or {}
         table, course = read_plasma(path), self._course(cohort)
         return replace(plasma_data(table, course, settings.get("lod"), path.name), day=self._days(cohort))
+
+    def fit(self, table: SerialData, sample_ids: Sequence[str]) -> None:
+        super().fit(table, sample_ids)
+        wanted = TUMOR_FRACTION in self._analytes and table.day is not None
+        inside = table.course[table.course.index.isin(set(sample_ids))]
+        self._regrowth = Regrowth.fit(*self._fractions(table, inside)) if wanted else None
+
+    def detail(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
+        if self._regrowth is None:
+            return super().detail(table, sample_ids)
+        mine = table.course[table.course.isin(set(table.course.loc[list(sample_ids)]))]
+        told = pd.DataFrame(self._regrowth.read(*self._fractions(table, mine)), index=mine.index)
+        return told.loc[list(sample_ids)].to_numpy(dtype=np.float32)
+
+    @property
+    def detail_names(self) -> tuple[str, ...]:
+        return () if self._regrowth is None else tuple(f"{TUMOR_FRACTION}:{column}" for column in COLUMNS)
+
+    def _fractions(
+        self, table: SerialData, course: "pd.Series[str]"
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
+        """Tumour fraction, its limit and the day of these samples, and whose they are."""
+        ids, analyte = list(course.index), self._analytes[TUMOR_FRACTION]
+        columns = (table.values.get(TUMOR_FRACTION), table.limits.get(TUMOR_FRACTION), table.day)
+        values, limit, day = (by_sample(column, ids) for column in columns)
+        limit = np.where(limit > 0, limit, SMALLEST_LIMIT if analyte.scale == "plain" else analyte.size)
+        return np.where(np.isfinite(day), values, np.nan), limit, np.nan_to_num(day), course.to_numpy()
+
+    def state(self) -> FittedState:
+        state = super().state()
+        return state if self._regrowth is None else replace(state, arrays=dict(vars(self._regrowth)))
+
+    def restore(self, state: FittedState) -> None:
+        super().restore(state)
+        self._regrowth = Regrowth(**state.arrays) if state.arrays else None
 
 
 def plasma_data(

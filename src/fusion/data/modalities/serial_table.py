@@ -163,10 +163,10 @@ class SerialTable(Modality):
         known = np.isfinite(values)
         if len(np.unique(values[known])) < 2:
             return None
-        limit = _by_sample(table.limits.get(name), ids)
+        limit = by_sample(table.limits.get(name), ids)
         scale, size = _choose_scale(values[known], limit)
         scaling = fit_scaling(_scaled(values, limit, scale, size)[:, None], robust=True)
-        detected = _by_sample(table.detected.get(name), ids)
+        detected = by_sample(table.detected.get(name), ids)
         return Analyte(
             scale=scale,
             size=size,
@@ -180,17 +180,17 @@ class SerialTable(Modality):
     def _course_of(self, table: SerialData, patient: "pd.Series[str]") -> Course:
         ids, levels, logarithms = list(patient.index), {}, {}
         for name, analyte in self._analytes.items():
-            values = _by_sample(table.values.get(name), ids)
+            values = by_sample(table.values.get(name), ids)
             here = table.units.get(name, "")
             if here and analyte.unit:
                 values = values * conversion_factor(name, here, analyte.unit)
-            values, limit = bounded(values), _by_sample(table.limits.get(name), ids)
+            values, limit = bounded(values), by_sample(table.limits.get(name), ids)
             levels[name], logarithms[name] = analyte.level(values, limit), analyte.log2(values, limit)
         return Course(
             level=pd.DataFrame(levels, index=ids),
             log2=pd.DataFrame(logarithms, index=ids),
             patient=patient.to_numpy(),
-            day=_by_sample(table.day, ids),
+            day=by_sample(table.day, ids),
         )
 
     def _encode(self, table: SerialData, sample_ids: Sequence[str]) -> pd.DataFrame:
@@ -203,7 +203,7 @@ class SerialTable(Modality):
             columns[name] = levels[name]
             columns |= {f"{name}:{kind}": change[name] for kind, change in changes.items()}
             if analyte.flag_detected:
-                detected = _by_sample(table.detected.get(name), list(mine.index))
+                detected = by_sample(table.detected.get(name), list(mine.index))
                 columns[f"{name}:detected"] = pd.Series(detected, index=levels.index)
             if analyte.flag_missing:
                 columns[f"{name}:missing"] = levels[name].isna().astype(float)
@@ -257,7 +257,7 @@ def _check_listed(table: SerialData, sample_ids: Sequence[str]) -> None:
         )
 
 
-def _by_sample(column: "pd.Series[Any] | None", ids: Sequence[str]) -> Floats:
+def by_sample(column: "pd.Series[Any] | None", ids: Sequence[str]) -> Floats:
     """Values of these samples as float64; NaN where blank or where the table has no such column."""
     if column is None:
         return np.full(len(ids), np.nan)
