@@ -6,6 +6,7 @@ import pytest
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState
+from fusion.data.modalities.variant_table import base_change, variant_table
 from fusion.data.modalities.variants import (
     BURDEN_GENE,
     CHANGE_FEATURES,
@@ -13,7 +14,6 @@ from fusion.data.modalities.variants import (
     FEATURES,
     OTHER_GENE,
     Variants,
-    base_change,
 )
 
 
@@ -32,7 +32,7 @@ def maf() -> pd.DataFrame:
 
 def test_rows_of_a_sample(maf: pd.DataFrame) -> None:
     modality = Variants(min_patients=2)
-    table = modality.table(maf)
+    table = variant_table(maf)
     modality.fit(table, ["s1", "s2", "s3"])
     assert modality.genes == ("TP53",)
     assert modality.num_genes == 3
@@ -55,7 +55,7 @@ def test_burden_counts_what_changes_the_protein(maf: pd.DataFrame) -> None:
     rows = []
     for table in (maf, with_amplification):
         modality = Variants(keep_silent=True)
-        table = modality.table(table)
+        table = variant_table(table, keep_silent=True)
         modality.fit(table, ["s1", "s2", "s3"])
         rows.append(modality.transform(table, ["s1", "s2", "s3"]).rows)
     burden = [part[part[:, 0] == BURDEN_GENE][:, -3:] for part in rows]
@@ -65,8 +65,8 @@ def test_burden_counts_what_changes_the_protein(maf: pd.DataFrame) -> None:
 
 def test_without_depths_the_fraction_is_neutral_and_told(maf: pd.DataFrame) -> None:
     modality = Variants(min_patients=1)
-    modality.fit(modality.table(maf), ["s1", "s2"])
-    bare = modality.table(maf.drop(columns=["t_depth", "t_alt_count"]))
+    modality.fit(variant_table(maf), ["s1", "s2"])
+    bare = variant_table(maf.drop(columns=["t_depth", "t_alt_count"]))
     rows = modality.transform(bare, ["s1", "s2"]).rows
     assert (rows[:, FEATURES.index("vaf")] == 0).all()
     assert (rows[:, FEATURES.index("vaf_known")] == 0).all()
@@ -76,21 +76,20 @@ def test_without_depths_the_fraction_is_neutral_and_told(maf: pd.DataFrame) -> N
 
 
 def test_depth_of_zero_is_an_unknown_fraction(maf: pd.DataFrame) -> None:
-    modality = Variants(min_patients=1)
-    table = modality.table(maf.assign(t_depth=0))
+    table = variant_table(maf.assign(t_depth=0))
     assert table.variants["vaf"].isna().all()
 
 
 def test_low_fractions_are_left_out_on_request(maf: pd.DataFrame) -> None:
-    assert "ODD1" not in set(Variants(min_vaf=0.05).table(maf).variants["gene"])
-    assert "ODD1" in set(Variants().table(maf).variants["gene"])
+    assert "ODD1" not in set(variant_table(maf, min_vaf=0.05).variants["gene"])
+    assert "ODD1" in set(variant_table(maf).variants["gene"])
     unknown = maf.drop(columns=["t_depth", "t_alt_count"])
-    assert "ODD1" in set(Variants(min_vaf=0.05).table(unknown).variants["gene"])
+    assert "ODD1" in set(variant_table(unknown, min_vaf=0.05).variants["gene"])
 
 
 def test_other_genes_can_be_left_to_the_burden(maf: pd.DataFrame) -> None:
     modality, short = Variants(min_patients=2), Variants(min_patients=2, keep_other_genes=False)
-    table = modality.table(maf)
+    table = variant_table(maf)
     for each in (modality, short):
         each.fit(table, ["s1", "s2"])
     every, named = (each.transform(table, ["s1", "s2"]).rows for each in (modality, short))
@@ -99,7 +98,7 @@ def test_other_genes_can_be_left_to_the_burden(maf: pd.DataFrame) -> None:
 
 def test_vocabulary_takes_the_most_often_mutated(maf: pd.DataFrame) -> None:
     modality = Variants(min_patients=1, max_genes=2)
-    modality.fit(modality.table(maf), ["s1", "s2"])
+    modality.fit(variant_table(maf), ["s1", "s2"])
     assert modality.genes == ("TP53", "ODD1")  # a tie goes by name
 
 
@@ -113,7 +112,7 @@ def test_filtered_variants_are_not_read(cohort: Cohort) -> None:
 
 def test_summary_says_who_is_mutated(maf: pd.DataFrame) -> None:
     modality = Variants()
-    table = modality.table(maf)
+    table = variant_table(maf)
     modality.fit(table, ["s1", "s2", "s3"])
     summary = pd.DataFrame(modality.summarise(table, ["s3", "s1"]), columns=modality.summary_names)
     assert summary["RB1"].tolist() == [0, 1]
@@ -138,7 +137,8 @@ def test_changes_are_told_by_the_pyrimidine() -> None:
 def test_changes_are_shares_of_the_sample_in_its_burden_row() -> None:
     smoker = [("s1", "TP53", "p.A1B", "G", "T")] * 30 + [("s1", "TTN", "p.A1=", "C", "A", "Silent")] * 10
     aged = [("s2", "RB1", "p.A1B", "C", "T")] * 20 + [("s2", "RB1", "p.A1B", "G", "T")] * 20
-    table = (modality := Variants(min_patients=1, substitutions=True)).table(many([*smoker, *aged]))
+    modality = Variants(min_patients=1, substitutions=True)
+    table = variant_table(many([*smoker, *aged]))
     modality.fit(table, ["s1", "s2", "s3"])
     packed = modality.transform(table, ["s1", "s2", "s3"])
     assert modality.feature_names == (*FEATURES, *CHANGE_FEATURES)
@@ -154,7 +154,8 @@ def test_changes_are_shares_of_the_sample_in_its_burden_row() -> None:
 
 def test_few_changes_are_drawn_to_the_training_mean() -> None:
     rows = [(f"s{i}", "TP53", "p.A1B", *("CA" if i % 2 else "CT")) for i in range(10) for _ in range(50)]
-    table = (modality := Variants(min_patients=1, substitutions=True)).table(many([*rows, ("s10", "A", "", "C", "A")]))
+    modality = Variants(min_patients=1, substitutions=True)
+    table = variant_table(many([*rows, ("s10", "A", "", "C", "A")]))
     modality.fit(table, [f"s{i}" for i in range(10)])
     shares = modality.transform(table, ["s1", "s10"]).rows[[0, 51]][:, modality.feature_names.index("burden_C>A")]
     assert 0 < shares[1] < 0.2 * shares[0]
@@ -162,7 +163,7 @@ def test_few_changes_are_drawn_to_the_training_mean() -> None:
 
 def test_without_alleles_the_changes_are_neutral_and_told(maf: pd.DataFrame) -> None:
     modality = Variants(substitutions=True, hotspots=True)
-    bare = modality.table(maf)
+    bare = variant_table(maf)
     modality.fit(bare, ["s1", "s2"])  # a cohort that never had alleles can be fitted
     assert (modality.transform(bare, ["s1", "s2"]).rows[:, -len(CHANGE_FEATURES) :] == 0).all()
     assert modality.missing_features(bare) == ("hotspot", *CHANGE_FEATURES)
@@ -172,7 +173,8 @@ def test_hotspots_are_residues_hit_in_three_training_samples() -> None:
     rows = [(f"s{i}", "TP53", f"p.R248{'QWLG'[i]}", "C", "T") for i in range(4)]
     rows += [("s0", "RB1", "p.E9K", "C", "T")] * 3  # three times, in one sample
     rows += [(f"s{i}", "TTN", "p.A7=", "C", "T", "Silent") for i in range(4)]
-    table = (modality := Variants(min_patients=1, hotspots=True, keep_silent=True)).table(many(rows))
+    modality = Variants(min_patients=1, hotspots=True, keep_silent=True)
+    table = variant_table(many(rows), keep_silent=True)
     modality.fit(table, ["s0", "s1", "s2"])
     rows_of = modality.transform(table, ["s0", "s3"]).rows
     hot = rows_of[:, modality.feature_names.index("hotspot")] == 1
@@ -184,17 +186,19 @@ def test_hotspots_are_residues_hit_in_three_training_samples() -> None:
 
 def test_without_a_residue_a_hotspot_is_a_base() -> None:
     maf = many([(f"s{i}", "TERT", "", "G", "A", "Splice_Site") for i in range(4)]).assign(Start_Position=1295228)
-    table = (modality := Variants(min_patients=1, hotspots=True)).table(maf)
+    modality = Variants(min_patients=1, hotspots=True)
+    table = variant_table(maf)
     modality.fit(table, ["s0", "s1", "s2"])
     assert modality.transform(table, ["s3"]).rows[1, modality.feature_names.index("hotspot")] == 1
-    moved = (again := Variants(min_patients=1, hotspots=True)).table(maf.assign(Start_Position=range(4)))
+    again = Variants(min_patients=1, hotspots=True)
+    moved = variant_table(maf.assign(Start_Position=range(4)))
     again.fit(moved, ["s0", "s1", "s2"])
     assert again.transform(moved, ["s3"]).rows[1, again.feature_names.index("hotspot")] == 0
 
 
 def test_genes_of_a_set_are_known_whatever_their_number(maf: pd.DataFrame) -> None:
     modality = Variants(min_patients=2, keep_other_genes=False, gene_sets="sclc_pathways")
-    table = modality.table(maf)
+    table = variant_table(maf)
     modality.fit(table, ["s1", "s2", "s3"])
     assert modality.genes[0] == "TP53"
     assert {"RB1", "NOTCH4", "MYCL"} < set(modality.genes)
@@ -214,7 +218,7 @@ def test_genes_of_a_set_are_known_whatever_their_number(maf: pd.DataFrame) -> No
 
 def fitted(maf: pd.DataFrame) -> Variants:
     modality = Variants(min_patients=2)
-    modality.fit(modality.table(maf), ["s1", "s2", "s3"])
+    modality.fit(variant_table(maf), ["s1", "s2", "s3"])
     return modality
 
 
@@ -232,7 +236,7 @@ def test_the_default_rows_have_the_columns_of_before(maf: pd.DataFrame) -> None:
     kept = {name: value for name, value in state.values.items() if name in ("genes", "summary_genes")}
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith("change")}
     (again := Variants(min_patients=2)).restore(FittedState(values=kept, arrays=arrays))  # as an old run folder has it
-    table = modality.table(maf)
+    table = variant_table(maf)
     np.testing.assert_array_equal(again.transform(table, ["s1"]).rows, modality.transform(table, ["s1"]).rows)
 
 
@@ -242,7 +246,7 @@ def test_the_order_of_the_file_is_no_matter_to_hotspots() -> None:
     found = []
     for maf in (many(rows), many(rows).iloc[::-1]):
         modality = Variants(min_patients=1, hotspots=True)
-        table = modality.table(maf)
+        table = variant_table(maf)
         modality.fit(table, ["s0", "s1", "s2"])
         found.append(modality.transform(table, ["s0", "s1", "s2"]).rows)
     np.testing.assert_array_equal(found[0], found[1])
@@ -253,7 +257,7 @@ def test_what_is_learned_is_learned_from_training_samples() -> None:
     states = []
     for count in (12, 6):
         modality = Variants(min_patients=1, substitutions=True, hotspots=True, gene_sets="sclc_pathways")
-        modality.fit(modality.table(many(rows[:count])), [f"s{i}" for i in range(6)])
+        modality.fit(variant_table(many(rows[:count])), [f"s{i}" for i in range(6)])
         states.append(modality.state())
     assert states[0].values == states[1].values
     assert states[0].values["hotspots"] == ["TP53:p.0", "TP53:p.1"]

@@ -1,7 +1,6 @@
 """Somatic variants of a sample as a set: gene, consequence, allele fraction, and one row for the burden."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,29 +11,15 @@ from fusion.data.cohort import Cohort
 from fusion.data.gene_sets import read_gene_sets
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
 from fusion.data.modalities.scaling import Scaling, fit_scaling
+from fusion.data.modalities.variant_table import (
+    CHANGES,
+    CLASSES,
+    COPY_NUMBER_CLASSES,
+    SILENT_CLASSES,
+    VariantTable,
+    variant_table,
+)
 from fusion.data.tables import find_table, passed_filter, read_maf
-
-#: Consequence of each GDC `Variant_Classification`; what is not listed counts as `other`.
-CONSEQUENCE = {
-    **dict.fromkeys(("Nonsense_Mutation", "Frame_Shift_Del", "Frame_Shift_Ins", "Nonstop_Mutation"), "truncating"),
-    **dict.fromkeys(("Translation_Start_Site", "Start_Codon_SNP", "De_novo_Start_OutOfFrame"), "truncating"),
-    "Missense_Mutation": "missense",
-    "Splice_Site": "splice",
-    **dict.fromkeys(("In_Frame_Del", "In_Frame_Ins"), "inframe"),
-    **dict.fromkeys(("Silent", "Synonymous"), "silent"),
-    **dict.fromkeys(
-        ("Splice_Region", "Intron", "IGR", "RNA", "lincRNA", "3'UTR", "5'UTR", "3'Flank", "5'Flank"), "noncoding"
-    ),
-    **dict.fromkeys(("Amplification", "Amp", "AMP"), "amplification"),
-    **dict.fromkeys(("Deep_Deletion", "HomDel", "HOMDEL", "Homozygous_Deletion"), "deletion"),
-}
-CLASSES = ("truncating", "missense", "splice", "inframe", "amplification", "deletion", "silent", "noncoding", "other")
-
-#: Left out unless asked for: they do not change the protein, and outnumber those that do.
-SILENT_CLASSES = ("silent", "noncoding")
-
-#: Not mutations: they are no part of the burden.
-COPY_NUMBER_CLASSES = ("amplification", "deletion")
 
 #: The protein is lost, as far as its consequence tells.
 LOSS_CLASSES = ("truncating", "splice", "deletion")
@@ -50,9 +35,6 @@ OTHER_GENE, BURDEN_GENE = 0, 1
 
 FEATURES = ("gene", *CLASSES, "vaf", "vaf_known", *(f"burden_{name}" for name in BURDENS))
 
-#: Base changes, told by the pyrimidine of the pair; their shares show tobacco (C>A), ageing and formalin (C>T).
-CHANGES = ("C>A", "C>G", "C>T", "T>A", "T>C", "T>G")
-
 #: Column of each change in a burden row, and whether any base change of the sample is known.
 CHANGE_FEATURES = (*(f"burden_{change}" for change in CHANGES), "burden_changes_known")
 
@@ -61,34 +43,6 @@ PRIOR_CHANGES = 10.0
 
 #: A residue (or, where the MAF names none, a base) hit in so many training samples is a hotspot.
 HOTSPOT_SAMPLES = 3
-
-
-@dataclass(frozen=True)
-class VariantTable:
-    """Variants that passed the filter, sorted by sample.
-
-    Attributes:
-        variants: `gene`, `consequence`, `vaf` (NaN where the depth is not known) and `place` (gene and residue, or
-            else chromosome and base; "" where neither is known), indexed by sample_id.
-        changes: Number of each base change of `CHANGES`, silent variants too, indexed by sample_id.
-        has_depth: Whether the file gives the depths at all.
-        has_alleles: Whether it gives both alleles.
-        has_places: Whether it gives residues or positions.
-    """
-
-    variants: pd.DataFrame
-    changes: pd.DataFrame
-    has_depth: bool
-    has_alleles: bool
-    has_places: bool
-
-    def of(self, sample_ids: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-        """Variants of these samples, in this order, and the index of the sample of each."""
-        place = pd.Series(np.arange(len(sample_ids)), index=list(sample_ids), dtype=np.int64)
-        mine = self.variants[self.variants.index.isin(place.index)]
-        sample = place.loc[mine.index].to_numpy()
-        order = np.argsort(sample, kind="stable")
-        return mine.iloc[order], sample[order]
 
 
 class Variants(Modality):
@@ -184,39 +138,7 @@ class Variants(Modality):
         if path is None:
             raise ValueError(f"{self.name}: {cohort.folder} holds no variants.maf; add it, or drop the modality")
         maf = read_maf(path)
-        return self.table(maf[passed_filter(maf)])
-
-    def table(self, maf: pd.DataFrame) -> VariantTable:
-        """The variants of a MAF that this modality reads."""
-        has_depth = {"t_depth", "t_alt_count"} <= set(maf.columns)
-        if has_depth:
-            depth = maf["t_depth"].to_numpy(dtype=np.float64, na_value=np.nan)
-            alt = maf["t_alt_count"].to_numpy(dtype=np.float64, na_value=np.nan)
-            vaf = np.clip(np.divide(alt, depth, out=np.full(len(maf), np.nan), where=depth > 0), 0.0, 1.0)
-        else:
-            vaf = np.full(len(maf), np.nan)
-        variants = pd.DataFrame(
-            {
-                "gene": maf["Hugo_Symbol"].fillna("").to_numpy(dtype=object),
-                "consequence": maf["Variant_Classification"].map(CONSEQUENCE).fillna("other").to_numpy(dtype=object),
-                "vaf": vaf,
-                "place": _places(maf),
-            },
-            index=pd.Index(maf["Tumor_Sample_Barcode"].to_numpy(dtype=object), name="sample_id"),
-        )
-        kept = ~(variants["vaf"] < self.min_vaf)
-        changes = _change_counts(maf, kept.to_numpy())
-        if not self.keep_silent:
-            kept &= ~variants["consequence"].isin(SILENT_CLASSES)
-        # One order of the rows of a sample, whatever the order of the file.
-        variants = variants[kept].reset_index().sort_values(["sample_id", "gene", "consequence", "vaf", "place"])
-        return VariantTable(
-            variants=variants.set_index("sample_id"),
-            changes=changes,
-            has_depth=has_depth,
-            has_alleles={"Reference_Allele", "Tumor_Seq_Allele2"} <= set(maf.columns),
-            has_places="HGVSp_Short" in maf or {"Chromosome", "Start_Position"} <= set(maf.columns),
-        )
+        return variant_table(maf[passed_filter(maf)], min_vaf=self.min_vaf, keep_silent=self.keep_silent)
 
     def fit(self, table: VariantTable, sample_ids: Sequence[str]) -> None:
         ids = self.training_ids(sample_ids)
@@ -356,40 +278,6 @@ def _burden_counts(variants: pd.DataFrame, sample: NDArray[np.int64], num_sample
     chosen = [counted, consequence == "truncating", consequence == "missense"]
     counts = [np.bincount(sample[mask], minlength=num_samples) for mask in chosen]
     return np.log1p(np.column_stack(counts).astype(np.float64))
-
-
-def base_change(reference: "pd.Series[Any]", alternate: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Base change told by the pyrimidine of the pair; missing where it is not one base for another.
-
-    >>> base_change(pd.Series(["C", "G", "a", "-"]), pd.Series(["A", "T", "G", "T"])).tolist()
-    ['C>A', 'C>A', 'T>C', nan]
-    """
-    other = dict(zip("ACGT", "TGCA", strict=True))
-    folded = {change: change for change in CHANGES}
-    folded |= {f"{other[change[0]]}>{other[change[2]]}": change for change in CHANGES}
-    return (reference.astype("string").str.upper() + ">" + alternate.astype("string").str.upper()).map(folded)
-
-
-def _change_counts(maf: pd.DataFrame, kept: NDArray[np.bool_]) -> pd.DataFrame:
-    """Number of each base change of every sample of the MAF that has one."""
-    nothing = pd.Series(pd.NA, index=maf.index, dtype="string")
-    change = base_change(maf.get("Reference_Allele", nothing), maf.get("Tumor_Seq_Allele2", nothing))
-    known = kept & change.notna().to_numpy()
-    sample = maf["Tumor_Sample_Barcode"].to_numpy(dtype=object)[known]
-    counts = pd.crosstab(sample, change.to_numpy(dtype=object)[known]) if known.any() else pd.DataFrame()
-    return counts.reindex(columns=list(CHANGES), fill_value=0).astype(np.float64)
-
-
-def _places(maf: pd.DataFrame) -> NDArray[np.object_]:
-    """Gene and residue of each variant, or else chromosome and base; "" where neither is known, or no base is hit."""
-    nothing = pd.Series(pd.NA, index=maf.index, dtype="string")
-    residue = maf.get("HGVSp_Short", nothing).astype("string").str.extract(r"^p\.[A-Za-z*]+(\d+)", expand=False)
-    by_residue = maf["Hugo_Symbol"].astype("string") + ":p." + residue
-    chromosome = maf.get("Chromosome", nothing).astype("string").str.removeprefix("chr")
-    by_base = chromosome + ":" + maf.get("Start_Position", nothing).astype("string")
-    consequence = maf["Variant_Classification"].map(CONSEQUENCE)
-    aside = consequence.isin((*COPY_NUMBER_CLASSES, *SILENT_CLASSES)).to_numpy()
-    return by_residue.fillna(by_base).fillna("").mask(aside, "").to_numpy(dtype=object)
 
 
 def _recurrent(variants: pd.DataFrame, sample: NDArray[np.int64]) -> frozenset[str]:

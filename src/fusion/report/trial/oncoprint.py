@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fusion.data.modalities.variants import COPY_NUMBER_CLASSES, SILENT_CLASSES
+from fusion.data.modalities.variant_table import COPY_NUMBER_CLASSES, SILENT_CLASSES
 from fusion.report.style import INK, MUTED, figure_style
 from fusion.report.trial.drawing import RESPONSE_COLOURS, RESPONSES, NothingToDraw, plain, tint
 from fusion.report.words import covariate_name
@@ -41,7 +41,7 @@ def alteration_table(variants: pd.DataFrame, patients: Sequence[str]) -> pd.Data
     """What hits each gene in each patient, silent and non-coding variants left out.
 
     Args:
-        variants: `patient_id`, `gene`, `consequence` (a class of `fusion.data.modalities.variants.CLASSES`).
+        variants: `patient_id`, `gene`, `consequence` (a class of `fusion.data.modalities.variant_table.CLASSES`).
         patients: All patients who were sequenced, those without any variant too.
 
     Returns:
