@@ -22,7 +22,7 @@ from fusion.data.splits import Split
 from fusion.data.targets import visit_responses
 from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import fit_baselines
-from fusion.training.fold import Recipe
+from fusion.training.fold import Recipe, load_fold
 
 ALL = "modality=[clinical,variants,expression,methylation,plasma_methylation,histology,plasma,labs]"
 
@@ -44,6 +44,13 @@ def split(cohort: Cohort) -> Split:
 
 def recipe_of(cohort: Cohort) -> Recipe:
     return build_recipe(composed(*on_cohort(cohort.folder), *FAST, ALL, "anchor=linear"))
+
+
+@pytest.fixture(scope="module")
+def before(cohort: Cohort, split: Split, folder: Path) -> Path:
+    """The folder of a fold that was fitted to the cohort as it is."""
+    fit(cohort, folder.parent / "before", recipe_of(cohort), split)
+    return folder.parent / "before"
 
 
 def changed_copy(source: Path, target: Path, samples: set[str], patients: set[str] = frozenset()) -> Path:
@@ -87,35 +94,39 @@ def changed_copy(source: Path, target: Path, samples: set[str], patients: set[st
     return target
 
 
-def test_the_test_part_never_reaches_the_model(cohort: Cohort, split: Split, folder: Path, tmp_path: Path):
+def test_the_test_part_never_reaches_the_model(
+    cohort: Cohort, split: Split, folder: Path, before: Path, tmp_path: Path
+):
     mine = set(cohort.samples.index[cohort.samples["patient_id"].isin(split.test)])
     other = read_cohort(changed_copy(folder, tmp_path / "cohort", mine, set(split.test)))
-    for name, one in {"before": cohort, "after": other}.items():
-        fit(one, tmp_path / name, recipe_of(one), split)
+    after = tmp_path / "after"
+    fit(other, after, recipe_of(other), split)
     for file in ("preprocessing.json", "preprocessing.safetensors", "metrics.csv"):
-        assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes(), file
-    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
-    assert all(torch.equal(before[name], after[name]) for name in before)
+        assert (before / file).read_bytes() == (after / file).read_bytes(), file
+    weights, same = (load_file(place / "model.safetensors") for place in (before, after))
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
 
 
-def test_a_training_patient_does_reach_the_model(cohort: Cohort, split: Split, folder: Path, tmp_path: Path):
+def test_a_training_patient_does_reach_the_model(
+    cohort: Cohort, split: Split, folder: Path, before: Path, tmp_path: Path
+):
     mine = set(cohort.samples.index[cohort.samples["patient_id"].isin(split.train[:3])])
     other = read_cohort(changed_copy(folder, tmp_path / "cohort", mine))
-    for name, one in {"before": cohort, "after": other}.items():
-        fit(one, tmp_path / name, recipe_of(one), split)
-    states = [(tmp_path / name / "preprocessing.safetensors").read_bytes() for name in ("before", "after")]
+    fit(other, tmp_path / "after", recipe_of(other), split)
+    states = [(place / "preprocessing.safetensors").read_bytes() for place in (before, tmp_path / "after")]
     assert states[0] != states[1], "else the test above could not fail"
 
 
-def test_no_member_trains_on_the_patients_it_answers_for(cohort: Cohort, split: Split, tmp_path: Path):
+def test_no_member_trains_on_the_patients_it_answers_for(cohort: Cohort, split: Split, before: Path, tmp_path: Path):
     """Weights of the member that leaves the validation part out do not move with these patients' outcomes."""
     outcomes = cohort.outcomes.copy()
     val = list(split.val)
     outcomes.loc[val, "pfs_days"] = outcomes.loc[val, "pfs_days"] / 2 + 1
+    other = replace(cohort, outcomes=outcomes)
+    fit(other, tmp_path / "after", recipe_of(other), split)
     weights = {}
-    for name, one in {"before": cohort, "after": replace(cohort, outcomes=outcomes)}.items():
-        fit(one, tmp_path / name, recipe_of(one), split)
-        checkpoint = torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"]
+    for name, place in {"before": before, "after": tmp_path / "after"}.items():
+        checkpoint = torch.load(place / "last.ckpt", weights_only=True)["state_dict"]
         weights[name] = {key: value for key, value in checkpoint.items() if key.startswith("learners.")}
     for key, value in weights["before"].items():
         if key.startswith("learners.0."):
@@ -147,19 +158,19 @@ def test_baselines_do_not_see_the_test_part(cohort: Cohort, split: Split, folder
     assert not rows[0]["duration"].equals(rows[1]["duration"])
 
 
-def test_the_future_never_reaches_the_past(cohort: Cohort, split: Split, folder: Path, tmp_path: Path):
+def test_the_future_never_reaches_the_past(cohort: Cohort, folder: Path, before: Path, tmp_path: Path):
     """Every sample after the baseline visit changed, in the raw files: predictions at baseline stay to the last bit."""
     recipe = recipe_of(cohort)
-    fitted = fit(cohort, tmp_path / "fold", recipe, split)
-    before = predicted(fitted, cohort, recipe)
+    fitted = load_fold(before, recipe)
+    now = predicted(fitted, cohort, recipe)
     for visit in (0, 1):
         later = set(cohort.samples.index[cohort.samples["visit"] > visit])
         other = read_cohort(changed_copy(folder, tmp_path / f"later{visit}", later))
         after = predicted(fitted, other, recipe)
-        past = before["visit"] <= visit
-        pd.testing.assert_frame_equal(before[past], after[past], check_exact=True)
-        changed = before.loc[~past, "risk"].to_numpy() != after.loc[~past, "risk"].to_numpy()
-        assert changed[before.loc[~past, "task"] == "os"].mean() > 0.9
+        past = now["visit"] <= visit
+        pd.testing.assert_frame_equal(now[past], after[past], check_exact=True)
+        changed = now.loc[~past, "risk"].to_numpy() != after.loc[~past, "risk"].to_numpy()
+        assert changed[now.loc[~past, "task"] == "os"].mean() > 0.9
 
 
 def test_a_result_counts_from_the_day_it_is_known(cohort: Cohort):

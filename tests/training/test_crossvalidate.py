@@ -17,6 +17,7 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import fit_assays, load_assays, load_tables, pack_cohort
 from fusion.data.read import read_cohort
 from fusion.data.splits import StratifiedKFold
+from fusion.report import build_report
 from fusion.training.crossvalidate import fit_jobs, fold_jobs, read_predictions
 from fusion.training.ensemble import Ensemble
 from fusion.training.fold import Recipe
@@ -163,11 +164,15 @@ def test_company_in_a_batch_does_not_matter(tiny_cohort: Cohort, tmp_path: Path)
 
 # --- small and poor cohorts, through the command ---------------------------------------------------------------------
 
+PAGES = "evaluation.report=true"
+
 
 def run(cohort: Path, folder: Path, *words: str) -> pd.DataFrame:
-    last = [*FAST, "anchor=linear", "final_model=false", f"hydra.run.dir={folder}", "evaluation.report=true", *words]
+    """Predictions of a run, which can be reported too; `PAGES` among the words asks for every page."""
+    last = [*FAST, "anchor=linear", "final_model=false", f"hydra.run.dir={folder}", "evaluation.report=false", *words]
     assert called("train", *on_cohort(cohort), *last) == 0
-    assert (folder / "report" / "index.html").exists()
+    report = folder / "report" / "index.html" if PAGES in words else build_report(folder)
+    assert report.exists()
     rows = pd.read_parquet(folder / "predictions.parquet")
     assert finite(rows)
     return rows
@@ -204,7 +209,7 @@ def test_nobody_died(tmp_path: Path):
     outcomes = pd.read_csv(cohort / "outcomes.csv")
     outcomes["pfs_event"] = outcomes["pfs_event"].where(outcomes["pfs_event"].isna(), 0)
     outcomes.assign(os_event=0).to_csv(cohort / "outcomes.csv", index=False)
-    run(cohort, tmp_path / "run")
+    run(cohort, tmp_path / "run", PAGES)
 
 
 def test_clinical_covariates_alone(tmp_path: Path):
@@ -214,7 +219,7 @@ def test_clinical_covariates_alone(tmp_path: Path):
     for name in ("patients.csv", "outcomes.csv", "cohort.yaml"):
         shutil.copy(source / name, cohort / name)
     (cohort / "samples.csv").write_text("sample_id,patient_id,day,modality\n")
-    rows = run(cohort, tmp_path / "run")
+    rows = run(cohort, tmp_path / "run", PAGES)
     assert (rows["visit"] == 0).all()
 
 

@@ -48,15 +48,8 @@ def elastic_net_path(
     if not num_columns or not event.any():
         return path
     likelihood = PartialLikelihood(duration, event)
-
-    def value_and_gradient(beta: Floats) -> tuple[float, Floats]:
-        value, residuals = likelihood.value_and_residuals(design @ beta)
-        return -value / num_rows, -design.T @ residuals / num_rows
-
-    def value(beta: Floats) -> float:
-        return -likelihood.value(design @ beta) / num_rows
-
-    largest = np.abs(value_and_gradient(np.zeros(num_columns))[1]).max() / l1_ratio
+    _, residuals = likelihood.value_and_residuals(np.zeros(num_rows))
+    largest = np.abs(design.T @ residuals).max() / num_rows / l1_ratio
     if largest <= 0:
         return path
     beta, step = np.zeros(num_columns), 1.0
@@ -64,11 +57,13 @@ def elastic_net_path(
     for place, penalty in enumerate(largest * np.geomspace(1.0, least_share, num_penalties)[:wanted]):
         ahead, momentum = beta, 1.0
         for _ in range(MAX_STEPS):
-            here, slope = value_and_gradient(ahead)
+            value, residuals = likelihood.value_and_residuals(design @ ahead)
+            slope = -(design.T @ residuals) / num_rows
             while True:  # the step is halved until the quadratic model lies above the objective
                 proposed = _shrunk(ahead - step * slope, step * penalty, l1_ratio)
                 move = proposed - ahead
-                if value(proposed) <= here + slope @ move + move @ move / (2 * step) + 1e-12:
+                risen = (value - likelihood.value(design @ proposed)) / num_rows
+                if risen <= slope @ move + move @ move / (2 * step) + 1e-12:
                     break
                 step /= 2
             if (ahead - proposed) @ (proposed - beta) > 0:  # overshot: start the acceleration anew

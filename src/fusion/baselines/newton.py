@@ -39,6 +39,7 @@ class PartialLikelihood:
         self.last = (first + size - 1)[group[self.rows]]
         rank = np.arange(len(self.rows)) - (np.cumsum(deaths) - deaths)[self.group]
         self.share = rank / deaths[self.group] if ties == "efron" else np.zeros(len(self.rows))
+        self.shared = bool(self.share.any())
         self.mean_weight = self._tied(self.weight[self.rows]) / deaths[self.group]
 
     def _tied(self, values: Floats) -> Floats:
@@ -52,14 +53,14 @@ class PartialLikelihood:
         if not len(self.rows):
             return 0.0
         eta = log_hazard[self.order]
-        hazard, shift = self._hazard(eta)
-        log_at_risk = np.log(self._at_risk(hazard)) + shift
+        shift = eta.max()
+        log_at_risk = np.log(self._at_risk(self.weight * np.exp(eta - shift))) + shift
         return float(self.weight[self.rows] @ eta[self.rows] - self.mean_weight @ log_at_risk)
 
     def derivatives(self, features: Floats, log_hazard: Floats) -> tuple[Floats, Floats]:
         """Gradient "P" and negative Hessian "P P" for `log_hazard = features @ coefficients`."""
-        columns = features[self.order]
-        hazard, _ = self._hazard(log_hazard[self.order])
+        columns, eta = features[self.order], log_hazard[self.order]
+        hazard = self.weight * np.exp(eta - eta.max())
         at_risk = self._at_risk(hazard)
         mean_EP = self._at_risk(hazard[:, None] * columns) / at_risk[:, None]
         gradient = self.weight[self.rows] @ columns[self.rows] - self.mean_weight @ mean_EP
@@ -70,7 +71,8 @@ class PartialLikelihood:
     def value_and_residuals(self, log_hazard: Floats) -> tuple[float, Floats]:
         """Log partial likelihood, and its derivative in the log hazard of each row, "N": the martingale residual."""
         eta = log_hazard[self.order]
-        hazard, shift = self._hazard(eta)
+        shift = eta.max()
+        hazard = self.weight * np.exp(eta - shift)
         at_risk = self._at_risk(hazard)
         value = self.weight[self.rows] @ eta[self.rows] - self.mean_weight @ (np.log(at_risk) + shift)
         sorted_residuals = -hazard * self._steps(at_risk)
@@ -81,21 +83,20 @@ class PartialLikelihood:
 
     def _steps(self, at_risk: Floats) -> Floats:
         """What each row's hazard is multiplied with, summed over the risk sets that it is in."""
-        steps = np.zeros(len(self.order))
-        np.add.at(steps, self.last, self.mean_weight / at_risk)
-        steps = np.cumsum(steps[::-1])[::-1].copy()
-        steps[self.rows] -= self._tied(self.share * self.mean_weight / at_risk)
+        last = np.zeros(len(self.order))
+        np.add.at(last, self.last, self.mean_weight / at_risk)
+        steps: Floats = np.cumsum(last[::-1])[::-1]
+        if self.shared:
+            steps[self.rows] -= self._tied(self.share * self.mean_weight / at_risk)
         return steps
-
-    def _hazard(self, eta: Floats) -> tuple[Floats, float]:
-        shift = float(eta.max())
-        return self.weight * np.exp(eta - shift), shift
 
     def _at_risk(self, values: Floats) -> Floats:
         """Sum over the risk set of each event, the share of the tied events that went before taken off."""
-        share = self.share if values.ndim == 1 else self.share[:, None]
         sums: Floats = np.cumsum(values, axis=0)[self.last]
-        return sums - share * self._tied(values[self.rows]) if share.any() else sums
+        if not self.shared:
+            return sums
+        share = self.share if values.ndim == 1 else self.share[:, None]
+        return sums - share * self._tied(values[self.rows])
 
 
 def fit_ridge_cox(
@@ -131,23 +132,22 @@ def maximise(
     """Newton steps with halving on the penalised likelihood; as `fit_ridge_cox`, for rows that are sorted once."""
     size = features.shape[1]
     ridge = np.broadcast_to(np.asarray(penalty, dtype=np.float64), (size,))
-    beta = np.zeros(size)
+    beta, log_hazard = np.zeros(size), np.zeros(len(features))
     if not len(likelihood.rows) or not size:
         return beta
-
-    def objective(beta: Floats) -> float:
-        return likelihood.value(features @ beta) - 0.5 * float(ridge @ beta**2)
-
-    current = objective(beta)
+    current = likelihood.value(log_hazard)
     for _ in range(50):
-        gradient, hessian = likelihood.derivatives(features, features @ beta)
+        gradient, hessian = likelihood.derivatives(features, log_hazard)
         hessian[np.diag_indices(size)] += ridge + 1e-9  # a column that says nothing stays at zero
         step = np.linalg.solve(hessian, gradient - ridge * beta)
-        proposed = objective(beta + step)
-        while proposed < current - 1e-12 * abs(current) and np.abs(step).max() > 1e-10:
+        while True:
+            proposed = beta + step
+            log_hazard = features @ proposed
+            value = likelihood.value(log_hazard) - 0.5 * float(ridge @ proposed**2)
+            if not (value < current - 1e-12 * abs(current) and np.abs(step).max() > 1e-10):
+                break
             step = step / 2
-            proposed = objective(beta + step)
-        gain, beta, current = proposed - current, beta + step, proposed
+        gain, beta, current = value - current, proposed, value
         if gain <= tolerance * (abs(current) + 1.0):
             break
     return beta
