@@ -17,16 +17,16 @@ STAMP := $(VENV)/.fusion-$(HASH)
 MADE := $(and $(wildcard $(STAMP)),$(wildcard $(BIN)/$(notdir $(or $(PY),python))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup lint bench docs clean hash
+.PHONY: help demo test setup lint bench images docs clean hash
 
 help:
-	@echo 'make demo | test | setup | lint | bench | docs | clean    [VENV=.venv] [PY=python3.11]'
+	@echo 'make demo | test | setup | lint | bench | images | docs | clean    [VENV=.venv] [PY=python3.11]'
 
 demo: setup
 	$(BIN)/python scripts/train.py
 
 test: setup
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check
@@ -42,6 +42,19 @@ bench: setup
 	@mkdir -p runs/bench
 	$(foreach script,$(SPEED),$(BIN)/python $(script) out=runs/bench/$(basename $(notdir $(script))).json &&) true
 	$(BIN)/python benchmarks/table.py from=runs/bench figure=runs/bench/bench.png
+
+# The pictures of the guides, docs/img/monitor_*.png and trial_*.png, from nothing: a small run, one patient explained,
+# pages photographed by Chromium (with chromedriver on the PATH), figures of a simulated cohort. Minutes.
+IMAGES := runs/images
+SIMULATED := data/strong_240_seed0
+
+images: setup
+	test -f $(IMAGES)/metrics.json || $(BIN)/python scripts/train.py experiment=demo_fast members=3 hydra.run.dir=$(IMAGES)
+	$(BIN)/python scripts/explain.py run=$(IMAGES) patient=P-0004
+	$(BIN)/python tests/report/monitor/screenshots.py $(IMAGES)/report/monitor.html docs/img
+	test -d $(SIMULATED) || $(BIN)/fusion-simulate out=$(SIMULATED) preset=strong patients=240 seed=0
+	$(BIN)/fusion-figures data.path=$(SIMULATED) out=docs/img prefix=trial_ 'formats=[png]' captions=false \
+	    'only=[cohort_flow,waterfall,spider,swimmer,ctdna_kinetics,oncoprint,forest_os]'
 
 docs: setup
 	$(PIP_INSTALL) --editable '.[docs]'

@@ -1,15 +1,21 @@
 """The alert of a run beside plain marker rules, out of fold, each at its own and at the same false-alarm rate.
 
     python benchmarks/alerts.py run=DIR data.path=DIR [rates=0.1,0.25,0.5,1] [models=landmark_last] [out=FILE]
+        [task=pfs] [horizon=90] [window=180] [refractory=90] ['rules=[bilirubin*2,albumin<3,size_change_percent>20]']
 
 `models` names plain models of `baselines.parquet`. `fusion` is alarmed by the risk within 90 days; `fusion, half rise`
 by its log odds less half of the patient's lowest before, `fusion, rise` less all of it. The rows `always` and `coin`
-are floors: an alarm at every visit, and one at random.
+are floors: an alarm at every visit, and one at random. `horizon` is that of the risk, the next two are of the alarm.
+
+A rule of your own names a number of plasma.csv or labs.csv: `NAME*F`, an alarm where it is more than F times its lowest
+value before (`NAME*F!`: twice in a row), `NAME>L` and `NAME<L`, where the last value known is beyond L.
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +25,7 @@ from _runs import ROOT, markdown
 from fusion.metrics.alert_scores import AlertFigures, alert_figures, compare_alerts
 from fusion.metrics.alerts import AlertSetting, cross_thresholds, followed_patients, monitoring_table
 from fusion.metrics.bootstrap import Figure
-from fusion.metrics.marker_rules import MARKER_RULES, marker_trace
+from fusion.metrics.marker_rules import MARKER_RULES, MarkerRule, marker_trace
 from fusion.training.manifest import machine_facts
 
 #: Of the model, as an alert that nobody tuned: the event is more likely than not.
@@ -50,6 +56,43 @@ def serial_values(cohort: Path) -> pd.DataFrame:
     return long.merge(samples, on="sample_id", how="inner")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LevelRule:
+    """An alarm where the last known value of a marker is beyond a level; `above` says on which side."""
+
+    name: str
+    analyte: str
+    level: float
+    above: bool
+
+    def trace(self, monitoring: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+        """The monitored visits with that value, its sign turned where a low one raises the alarm."""
+        own = values[(values["analyte"] == self.analyte) & values["value"].notna()]
+        own = own.assign(known=own["value"] * (1 if self.above else -1), day=own["day"].astype(np.float64))
+        asked = monitoring.reset_index(names="_row").assign(day=monitoring["day"].astype(np.float64).to_numpy())
+        asked, own = asked.sort_values("day", kind="stable"), own.sort_values("day")[["patient_id", "day", "known"]]
+        found = pd.merge_asof(asked, own, on="day", by="patient_id").set_index("_row")["known"]
+        return monitoring.assign(value=found.reindex(monitoring.index))
+
+
+def rules_of(text: str) -> list[MarkerRule | LevelRule]:
+    """Rules as the command line names them; those of the package where it names none."""
+    words = [word.strip() for word in text.strip("[]").split(",") if word.strip()]
+    rules: list[MarkerRule | LevelRule] = []
+    for word in words:
+        found = re.fullmatch(r"(\w+)([*<>])(-?[\d.]+)(!?)", word)
+        if not found:
+            raise SystemExit(f"{word} is no rule; write NAME*2, NAME*2!, NAME>2 or NAME<2")
+        name, kind, number, twice = found.groups()
+        if kind == "*":
+            shown = f"{name} x {number}{', confirmed' if twice else ''}"
+            rules.append(MarkerRule(name=shown, analyte=name, factor=float(number), confirmed=bool(twice)))
+        else:
+            above = kind == ">"
+            rules.append(LevelRule(name=f"{name} {kind} {number}", analyte=name, level=float(number), above=above))
+    return rules or list(MARKER_RULES)
+
+
 def said(value: Figure, digits: int = 2) -> str:
     """A figure with its interval."""
     if value["value"] is None:
@@ -73,22 +116,33 @@ def row_of(name: str, at: str, found: AlertFigures) -> dict[str, str]:
     }
 
 
-def traces_of(run: Path, cohort: Path, task: str, models: Sequence[str]) -> dict[str, tuple[pd.DataFrame, float]]:
+def traces_of(
+    run: Path,
+    cohort: Path,
+    task: str,
+    models: Sequence[str],
+    horizon: float = 90.0,
+    rules: Sequence[MarkerRule | LevelRule] = MARKER_RULES,
+) -> dict[str, tuple[pd.DataFrame, float]]:
     """Every alert by name: its trace on the monitored visits of the run, and its own threshold."""
     predictions = pd.read_parquet(run / "predictions.parquet")
-    ours = monitoring_table(predictions, task)
+    ours = monitoring_table(predictions, task, horizon)
     traces = {"fusion": (ours, LIKELY)}
     for name, rise in (("fusion, half rise", 0.5), ("fusion, rise", 1.0)):
-        traces[name] = (monitoring_table(predictions, task, rise=rise), float("nan"))
+        traces[name] = (monitoring_table(predictions, task, horizon, rise=rise), float("nan"))
     key = ["repeat", "fold", "patient_id", "visit"]
     if models:
         plain = pd.read_parquet(run / "baselines.parquet")
         for name in models:
-            theirs = monitoring_table(plain[plain["model"] == name], task)
+            theirs = monitoring_table(plain[plain["model"] == name], task, horizon)
             traces[name] = (ours.drop(columns="value").merge(theirs[[*key, "value"]], on=key, how="left"), LIKELY)
     values = serial_values(cohort)
-    for rule in MARKER_RULES:
-        if (values["analyte"] == rule.analyte).any():
+    for rule in rules:
+        if not (values["analyte"] == rule.analyte).any():
+            continue
+        if isinstance(rule, LevelRule):
+            traces[rule.name] = (rule.trace(ours, values), rule.level if rule.above else -rule.level)
+        else:
             traces[rule.name] = (marker_trace(ours, values, rule), rule.factor)
     traces["always"] = (ours.assign(value=1.0), 0.0)
     traces["coin"] = (ours.assign(value=np.random.default_rng(0).random(len(ours))), float("nan"))
@@ -102,8 +156,15 @@ def main(words: Sequence[str]) -> None:
         return
     rates = [float(rate) for rate in given.get("rates", "0.1,0.25,0.5,1").split(",")]
     models = [name for name in given.get("models", "").split(",") if name]
-    setting = AlertSetting()
-    traces = traces_of(Path(given["run"]), Path(given["data.path"]), given.get("task", "pfs"), models)
+    setting = AlertSetting(window=float(given.get("window", "180")), refractory=float(given.get("refractory", "90")))
+    traces = traces_of(
+        Path(given["run"]),
+        Path(given["data.path"]),
+        given.get("task", "pfs"),
+        models,
+        float(given.get("horizon", "90")),
+        rules_of(given.get("rules", "")),
+    )
     rows, raw, apart = [], [], []
     facts: AlertFigures | None = None
     for name, (trace, own) in traces.items():

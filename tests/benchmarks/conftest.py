@@ -36,6 +36,18 @@ def quality_table() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def coverage_table() -> ModuleType:
+    """The script benchmarks/coverage.py."""
+    return script("coverage")
+
+
+@pytest.fixture(scope="session")
+def alerts_table() -> ModuleType:
+    """The script benchmarks/alerts.py."""
+    return script("alerts")
+
+
+@pytest.fixture(scope="session")
 def models_table() -> ModuleType:
     """The script benchmarks/models.py."""
     return script("models")

@@ -39,12 +39,17 @@ def test_importance_is_the_loss_of_rank():
 def test_the_check_compares_foretold_and_shown():
     shown = pd.DataFrame({"patient_id": list("abcd"), "task": "os", "modality": "m", "expected": [1.0, 2, 3, 4]})
     shown["actual"] = shown["expected"] * 0.5
+    shown = shown.assign(expected_chance=shown["expected"], actual_chance=-shown["actual"])
+    shown = shown.assign(expected_group=[0.1, 0.4, 0.4, 0.8], actual_group=[0.0, 0.0, 1.0, 1.0])
     lacking = pd.DataFrame(
         columns=["patient_id", "task", "modality", "move", "move_chance", "sharpening", "group_change"]
     )
     figures = assay_table(lacking, shown)["os"]["m"]
     assert figures["ratio"] == 0.5
     assert figures["rank_correlation"] == pytest.approx(1.0)
+    assert figures["rank_correlation_chance"] == pytest.approx(-1.0)
+    assert figures["actual_group"] == 0.5
+    assert figures["group_auroc"] == pytest.approx(3.5 / 4)
     assert figures["patients_lacking"] == 0
     assert figures["move"] is None
 

@@ -114,11 +114,7 @@ COLUMNS = (
 
 def _table(view: FoldView, name: str, task: str, patients: Tensor, found: Foretold) -> pd.DataFrame:
     ids = [view.batch.patient_ids[i] for i in patients.tolist()]
-    cuts = torch.tensor(list(view.fitted.cuts.get(task, ())), dtype=torch.float64)
-    group, donor_group = torch.searchsorted(cuts, found.score), torch.searchsorted(cuts, found.donor_score)
-    changed = (
-        (group[:, None] != donor_group).double().mean(dim=1) if len(cuts) else torch.full_like(found.score, torch.nan)
-    )
+    changed = _changed(view, task, found.score, found.donor_score).mean(dim=1)
     low, high = torch.quantile(found.donor_chance, torch.tensor([0.1, 0.9], dtype=torch.float64), dim=1)
     columns = {
         "score": found.score,
@@ -135,11 +131,20 @@ def _table(view: FoldView, name: str, task: str, patients: Tensor, found: Foreto
     )
 
 
+def _changed(view: FoldView, task: str, score: Float[Tensor, " B"], other: Float[Tensor, "B D"]) -> Tensor:
+    """1 where another score lies in another risk group, "B D"; blank for a task without groups."""
+    cuts = torch.tensor(list(view.fitted.cuts.get(task, ())), dtype=torch.float64)
+    if not len(cuts):
+        return torch.full_like(other, torch.nan)
+    return (torch.searchsorted(cuts, score)[:, None] != torch.searchsorted(cuts, other)).double()
+
+
 def reveal(view: FoldView, horizon: float, donors: int) -> pd.DataFrame:
     """The check: for patients who have the assay, the movement foretold from donors beside that when it is shown.
 
-    Columns: `patient_id, task, modality, expected, actual` (absolute changes of the score), and `expected_chance`,
-    `actual_chance`.
+    Columns: `patient_id, task, modality, expected, actual` (absolute changes of the score), `expected_chance`,
+    `actual_chance`, and `expected_group`, `actual_group`: the share of donors who move the patient to another risk
+    group, and whether the patient's own assay does.
     """
     own = view.pool.answers(_first_visit(view.patients, {}), horizon)
     frames = []
@@ -147,6 +152,7 @@ def reveal(view: FoldView, horizon: float, donors: int) -> pd.DataFrame:
         has = view.patients[view.pool.sample_of[name][view.patients, 0] >= 0]
         for task, found in foretell(view, name, has, horizon, donors).items():
             shown = own[task]
+            own_score = shown.score[has, 0].double()[:, None]
             frames.append(
                 pd.DataFrame(
                     {
@@ -157,6 +163,8 @@ def reveal(view: FoldView, horizon: float, donors: int) -> pd.DataFrame:
                         "actual": (shown.score[has, 0].double() - found.score).abs().numpy(),
                         "expected_chance": (found.donor_chance - found.chance[:, None]).abs().mean(dim=1).numpy(),
                         "actual_chance": (shown.chance[has, 0].double() - found.chance).abs().numpy(),
+                        "expected_group": _changed(view, task, found.score, found.donor_score).mean(dim=1).numpy(),
+                        "actual_group": _changed(view, task, found.score, own_score)[:, 0].numpy(),
                     }
                 )
             )
@@ -177,6 +185,10 @@ def assay_table(lacking: pd.DataFrame, shown: pd.DataFrame) -> dict[str, dict[st
             "actual": _mean(rows["actual"]),
             "ratio": _mean(rows["actual"] / rows["expected"].mean()),
             "rank_correlation": _rank_correlation(rows["expected"], rows["actual"]),
+            "rank_correlation_chance": _rank_correlation(rows["expected_chance"], rows["actual_chance"]),
+            "expected_group": _mean(rows["expected_group"]),
+            "actual_group": _mean(rows["actual_group"]),
+            "group_auroc": _auroc(rows["actual_group"], rows["expected_group"]),
         }
     return result
 
@@ -184,6 +196,15 @@ def assay_table(lacking: pd.DataFrame, shown: pd.DataFrame) -> dict[str, dict[st
 def _mean(values: "pd.Series[float]") -> float | None:
     value = float(values.mean()) if len(values) else float("nan")
     return value if np.isfinite(value) else None
+
+
+def _auroc(happened: "pd.Series[float]", foretold: "pd.Series[float]") -> float | None:
+    """How well a forecast tells those whom it happened to from the others; ties count one half."""
+    true = happened == 1
+    if happened.isna().any() or not 0 < true.sum() < len(true):
+        return None
+    ranks, hits = foretold.rank(), int(true.sum())
+    return float((ranks[true].sum() - hits * (hits + 1) / 2) / (hits * (len(true) - hits)))
 
 
 def _rank_correlation(first: "pd.Series[float]", second: "pd.Series[float]") -> float | None:

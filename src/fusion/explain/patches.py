@@ -1,7 +1,9 @@
 """What each patch of a slide adds to the score: the slide with the patch, less the slide without it.
 
-This occlusion works with every encoder of bags. Attention says which patches an encoder looks at, not which way they
-move the score; where an encoder has it, it is given beside the contribution and never in its place.
+Network and plain models are asked together: without the patch the slide has another mean and other shares of the kinds
+of patches, which the plain models read. This works with every encoder of bags. Attention says which patches an encoder
+looks at, not which way they move the score; where an encoder has it, it is given beside the contribution and never in
+its place.
 
 Dimension key: R patches of a slide, S samples, T visits.
 """
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fusion.data.modalities.histology import BagTable, Histology
 from fusion.explain.feature_names import packed_sample_ids
 from fusion.explain.genes_hit import bag_of
 from fusion.explain.pool import Part, lay
@@ -60,9 +63,11 @@ def patch_contributions(view: FoldView, name: str, patient: int) -> SlidePatches
     keep = ~torch.eye(len(bag), dtype=torch.bool)
     bags = [bag, *(bag[row] for row in keep)]
     count = len(bags)
+    sample_ids = tuple(packed_sample_ids(view, name, patient, visit))
     part = Part(
         recipient=torch.full((count,), patient),
         replaced=(name, torch.arange(count)),
+        columns=_columns(view, name, sample_ids),
         at=torch.full((count,), visit),
         visits=torch.full((count,), visit + 1),
     )
@@ -70,11 +75,20 @@ def patch_contributions(view: FoldView, name: str, patient: int) -> SlidePatches
     score = {task: answer.score[:, visit].double().numpy() for task, answer in answers.items()}
     attention = {task: share for task in score if (share := _attention(view, task, name, bag)) is not None}
     return SlidePatches(
-        sample_ids=tuple(packed_sample_ids(view, name, patient, visit)),
+        sample_ids=sample_ids,
         visit=visit,
         contribution={task: value[0] - value[1:] for task, value in score.items()},
         attention=attention,
     )
+
+
+def _columns(view: FoldView, name: str, sample_ids: tuple[str, ...]) -> torch.Tensor | None:
+    """What the plain models read of the slide, whole and without each patch; None where none answers."""
+    modality = view.fitted.modalities[name]
+    if view.batch.summary is None or not isinstance(modality, Histology):
+        return None
+    table, detail = cast(BagTable, view.tables[name]), view.fitted.ensemble.plan.detail
+    return torch.from_numpy(modality.without_each_patch(table, sample_ids, detail=detail))
 
 
 @torch.no_grad()

@@ -98,6 +98,7 @@ class Part:
         dropped: By modality the visit whose sample is taken away, -1 for none. What is said of later visits then
             has no meaning.
         replaced: A modality, and per patient the number of the sample that takes the place of the one at `at`.
+        columns: Of that modality what the plain models read from `at` on, "N P"; as before where it is not given.
         at: Visit of the replaced sample.
         visits: How many visits are asked of each; all by default. What comes later is not computed.
     """
@@ -106,6 +107,7 @@ class Part:
     source: Mapping[str, Int[Tensor, " N"]] = field(default_factory=dict)
     dropped: Mapping[str, Int[Tensor, " N"]] = field(default_factory=dict)
     replaced: tuple[str, Int[Tensor, " N"]] | None = None
+    columns: Float[Tensor, "N P"] | None = None
     at: Int[Tensor, " N"] | None = None
     visits: Int[Tensor, " N"] | None = None
 
@@ -123,6 +125,7 @@ class Part:
             source={name: value[chosen] for name, value in self.source.items()},
             dropped={name: value[chosen] for name, value in self.dropped.items()},
             replaced=None if self.replaced is None else (self.replaced[0], self.replaced[1][chosen]),
+            columns=some(self.columns),
             at=some(self.at),
             visits=some(self.visits),
         )
@@ -191,7 +194,12 @@ class Pool:
             slot_S = (number_NT.flatten() >= 0).nonzero().squeeze(1)
             samples[name] = _numbered(slot_S, number_NT.flatten()[slot_S])
             if summary is not None and known is not None:
-                summary[..., self.columns[name]] = self._columns(known, name, source_N, dropped_N)
+                columns_NTP = self._columns(known, name, source_N, dropped_N)
+                if part.replaced is not None and part.replaced[0] == name and part.columns is not None:
+                    later_NT = torch.arange(known.shape[1])[None] >= cast(Tensor, part.at)[:, None]
+                    given_N1P = part.columns.to(columns_NTP)[:, None]
+                    columns_NTP = torch.where(later_NT[..., None], given_N1P, columns_NTP)
+                summary[..., self.columns[name]] = columns_NTP
         if summary is not None:
             summary = torch.where(mask_NT[..., None], summary, torch.nan)
         ids = tuple(f"{self.batch.patient_ids[i]}" for i in recipient_N.tolist())

@@ -140,6 +140,26 @@ def test_shares_of_prototypes_for_the_plain_models(tmp_path: Path) -> None:
     assert (modality.summarise(table, ["none"]) == 0).all()
 
 
+@pytest.mark.parametrize("summary", [0, 4])
+def test_columns_without_a_patch_are_those_of_the_slide_without_it(tmp_path: Path, summary: int) -> None:
+    table = write_bags(tmp_path, {"a": 40, "b": 30, "c": 1})
+    modality = Histology(summary_components=2, summary_prototypes=summary, detail_prototypes=4)
+    modality.fit(table, ["a", "b"])
+
+    def columns(of: BagTable, samples: list[str]) -> np.ndarray:
+        return np.column_stack([modality.summarise(of, samples), modality.detail(of, samples)])
+
+    found = modality.without_each_patch(table, ["a", "b"], detail=True)
+    np.testing.assert_allclose(found[0], columns(table, ["a", "b"]).mean(axis=0), atol=1e-5)
+    (tmp_path / "less").mkdir()
+    np.save(tmp_path / "less" / "b.npy", np.delete(table.bag("b"), 7, axis=0).astype(np.float32))
+    less = BagTable(tmp_path / "less", max_patches=None)
+    expected = (columns(table, ["a"]) + columns(less, ["b"]))[0] / 2
+    np.testing.assert_allclose(found[1 + 40 + 7], expected, atol=1e-3)
+    assert modality.without_each_patch(table, ["a"], detail=False).shape == (41, len(modality.summary_names))
+    assert np.isfinite(modality.without_each_patch(table, ["c"], detail=True)).all()
+
+
 def test_slides_of_one_visit_are_one_bag(tmp_path: Path) -> None:
     folder = write_tiny_cohort(tmp_path / "cohort", patients=4, visits=1)
     samples = pd.read_csv(folder / "samples.csv")

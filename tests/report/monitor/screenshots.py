@@ -1,4 +1,4 @@
-"""Takes the pictures of the guide anew: python tests/report/monitor/screenshots.py PAGE docs/img."""
+"""Takes the pictures of the guide anew (`make images`): python tests/report/monitor/screenshots.py PAGE docs/img."""
 
 import base64
 import shutil
@@ -23,6 +23,10 @@ SECTIONS = {"monitor_outlook": 1, "monitor_why": 2}
 
 def browser() -> Any:
     """A headless Chromium that reaches nothing."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        raise SystemExit(
+            "the pictures need chromium and chromedriver on the PATH (Debian: apt-get install chromium-driver)"
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"):

@@ -121,7 +121,7 @@ def test_keyboard_opens_steps_and_returns(browser: Any, pages: dict[str, Path]) 
 def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]) -> None:
     open_at(browser, pages["whole"], 1280, "#p=0")
     words = text_of(browser, "words").replace("\u00a0", " ")
-    assert "clearance (below LOD) against baseline" in words
+    assert "so clearance against baseline" in words
     assert "Last scan (day 42): 60 mm, PR" in words
     assert "The alert is raised at this visit." in words
     shown = js(browser, "document.getElementById('at').textContent")
@@ -131,6 +131,29 @@ def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]
     assert "time that has passed" in shown
     js(browser, "document.getElementById('later').click()")
     assert "progression or death came on day 60" in text_of(browser, "words")
+
+
+def test_a_death_likelier_than_progression_or_death_is_owned_up_to(browser: Any, tmp_path: Path) -> None:
+    tables, said = whole({"A": [0.0, 30.0]}), []
+    for names in ({}, {"os": "pfs", "pfs": "os"}):
+        swapped = tables.predictions.assign(task=tables.predictions["task"].replace(names))
+        page = write_monitor(replace(tables, predictions=swapped, outcomes=None), tmp_path / "crossed.html")
+        open_at(browser, page, 1280, "#p=0")
+        said.append("which cannot be" in js(browser, "document.getElementById('at').textContent"))
+    assert said == [False, True]
+
+
+def test_the_names_of_features_are_words(browser: Any, pages: dict[str, Path]) -> None:
+    open_at(browser, pages["whole"], 1280)
+    asked = ("t7 by t2", "|t1|", "prototype5", "pc3", "ldh:change_first")
+    names = [browser.execute_script("return featureName('expression', arguments[0])", name) for name in asked]
+    assert [name.removesuffix(" (expression)") for name in names] == [
+        "components 7 × 2",
+        "component 1, high or low",
+        "share of patches of kind 5",
+        "component 3",
+        "LDH, change since first",
+    ]
 
 
 def test_an_alarm_stays_up_while_further_ones_are_silent(browser: Any, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_answers_of_other_commands() -> None:
     page = payload(whole())
     entry = page["patients"][0]
     assert entry["alerts"][1:3] == [[0, 3000], [1, 3000]]
-    assert entry["bounds"]["pfs"] == [50] * 4, "of several repeats the lowest bound"
+    assert entry["bounds"]["pfs"] == [50, 50, 50, None], "of several repeats the lowest bound; none after the event"
     named = dict(zip(page["meta"]["reasonNames"], entry["reasons"]["pfs"][0], strict=True))
     assert named == {"plasma": 0.8, "variants": -0.3, "labs": 0.1}
     assert page["meta"]["features"][entry["features"]["os"][0][0][0]] == ["plasma", "plasma:f"]

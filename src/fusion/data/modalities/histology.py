@@ -149,6 +149,18 @@ def chosen_patches(sample_id: str, num_patches: int, max_patches: int | None) ->
     return np.sort(generator.choice(num_patches, size=max_patches, replace=False))
 
 
+def _less_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of all rows, then of all but each, "R+1 F"; blank where none is left.
+
+    >>> _less_each(np.array([[1.0], [2.0], [6.0]])).T
+    array([[3. , 4. , 3.5, 1.5]])
+    """
+    count = len(values)
+    if count < 2:
+        return np.concatenate([values, np.full((1, values.shape[1]), np.nan)])
+    return np.concatenate([values.mean(axis=0, keepdims=True), (values.sum(axis=0) - values) / (count - 1)])
+
+
 class Histology(Modality):
     """Bags of patch features of any width; a row is a patch.
 
@@ -307,6 +319,33 @@ class Histology(Modality):
     def _share_names(self) -> tuple[str, ...]:
         prototypes = 0 if self._prototypes is None else len(self._prototypes.constant)
         return tuple(f"prototype{k + 1}" for k in range(prototypes))
+
+    def without_each_patch(self, table: BagTable, sample_ids: Sequence[str], *, detail: bool) -> NDArray[np.float32]:
+        """Columns of the plain models for slides of one visit: whole, then less each of their patches, "R+1 P".
+
+        Of several slides they are the mean, as in a visit table.
+
+        Args:
+            table: The slides.
+            sample_ids: Slides of one patient and visit, in the order of their patches.
+            detail: Whether the columns of `detail` follow those of the summary.
+        """
+        slides = [self._standardised(table, sample) for sample in sample_ids]
+        parts = [self._mean_columns(_less_each(patches)) for patches in slides]
+        if self._prototypes is not None and (self.summary_prototypes or detail):
+            shares = [self._share_columns(self._prototypes, patches) for patches in slides]
+            parts = [np.column_stack(pair) for pair in zip(parts, shares, strict=True)]
+        whole = np.stack([part[0] for part in parts])
+        rows = [whole.mean(axis=0, keepdims=True)]
+        rows += [whole.mean(axis=0) + (part[1:] - part[0]) / len(parts) for part in parts]
+        return np.concatenate(rows).astype(np.float32)
+
+    def _mean_columns(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._slide_components.scores(self._slide_scaling.standardise(means))
+
+    def _share_columns(self, prototypes: Prototypes, patches: NDArray[np.float64]) -> NDArray[np.float64]:
+        roots = np.sqrt(_less_each(prototypes.membership(patches)).clip(min=0.0))
+        return self._share_scaling.standardise(roots)
 
     def missing_features(self, table: BagTable) -> tuple[str, ...]:
         """None: a bag has all its columns, or another width, which is refused."""

@@ -96,7 +96,7 @@ def payload(tables: MonitorInput) -> Json:
                 "markers": course.markers(measured, shared.analyte),
                 "sampled": course.sampled(samples_of.get(patient), shared.modalities, entry["visit"]),
                 "outside": course.beyond_training(outside.get(patient), _known(about, measured), tables.training),
-                **extras.of(patient, entry["visit"]),
+                **_at_risk(extras.of(patient, entry["visit"]), entry),
             }
         )
     return {"meta": _meta(tables, shared, extras, rows), "patients": patients}
@@ -200,6 +200,19 @@ def _predicted(
     entry["now"] = _now(entry, shared.primary)
     entry["status"] = _status(ends, shared.primary)
     return entry
+
+
+def _at_risk(said: Json, entry: Json) -> Json:
+    """Bounds are blank, as curves and risks are, from the visit on by which the event had happened."""
+    bounds = {
+        task: [
+            None if end is not None and end[1] and when >= end[0] else each
+            for when, each in zip(entry["day"], column, strict=True)
+        ]
+        for task, column in said["bounds"].items()
+        for end in [entry["ends"].get(task)]
+    }
+    return {**said, "bounds": bounds}
 
 
 def _first_assessment(outcome: Any, scans: list[list[Any]]) -> float:

@@ -2,6 +2,8 @@
 // The charts of one patient. Each takes the patient, the index of the chosen visit and a width in pixels.
 
 const COLOURS = ["#0b5aa2", "#b3470b", "#00705f", "#8a3a86", "#57616e"];
+// Not those of the markers above them.
+const RISK_COLOURS = ["#14202b", "#7a828d"];
 const SIZE_COLOUR = "#3d4651", WORSE = "#a4262c";
 const LEFT = 50;
 
@@ -113,7 +115,7 @@ function dnaPanel(patient, chosen, box, x) {
   return {
     height,
     node: svg("g", {}, frame(box, `${META.dna} (${narrow(box) ? "log" : "log scale"}; ○ not detected)`, values, y, (value) => `${Number((value * 100).toPrecision(3))} %`),
-      limits.length ? [line(limits.length > 1 ? limits : [[box.left, limits[0][1]], [box.right, limits[0][1]]], { class: "limit" }), label(box.right + 5, limits.at(-1)[1] + 4, narrow(box) ? "LOD" : "LOD (limit)", { class: "end" })] : null,
+      limits.length ? [line(limits.length > 1 ? limits : [[box.left, limits[0][1]], [box.right, limits[0][1]]], { class: "limit" }), label(box.right + 5, limits.at(-1)[1] + 4, narrow(box) ? "limit" : "detection limit", { class: "end" })] : null,
       line(points.map(place), { class: "series", stroke: COLOURS[0] }),
       points.map((point) => svg("circle", { cx: place(point)[0], cy: place(point)[1], r: 3.6, stroke: COLOURS[0], fill: point[3] ? COLOURS[0] : "#fff", "stroke-width": 1.6 }))),
   };
@@ -131,7 +133,7 @@ function sizePanel(patient, chosen, box, x) {
     node: svg("g", {}, frame(box, narrow(box) ? "tumour size: target lesions, mm" : "tumour size on scans: sum of target lesions, mm, and RECIST response where it changes", ticks(0, high, 3), y, String),
       line(points.map(([day, size]) => [x(day), y(size)]), { class: "series", stroke: SIZE_COLOUR }),
       points.map(([day, size, , response, fresh]) => {
-        const text = response && (response !== last || fresh) ? response + (fresh ? " +new" : "") : "";
+        const text = response && (response !== last || fresh) ? response + (fresh ? ", new lesion" : "") : "";
         last = response || last;
         const fits = x(day) - free > text.length * 7 || (response === "PD" && x(day) - free > 8);
         if (text && fits) free = x(day);
@@ -173,8 +175,10 @@ function riskPanel(patient, chosen, box, x) {
   const height = 112, y = scale(0, META.parts, box.top + height, box.top);
   const traces = [1, 0].map((k) => ({
     points: patient.risk[task][k].map((risk, i) => (known(risk) ? [x(patient.day[i]), y(risk)] : null)).filter(known),
-    colour: COLOURS[k ? 3 : 1], text: `${META.horizons[k]} days`,
+    colour: RISK_COLOURS[k], text: `${META.horizons[k]} days`,
   })).filter((each) => each.points.length);
+  // A trace that stops at the event is named where it stops.
+  const endsEarly = ({ points }) => box.right - points.at(-1)[0] > 70;
   const alarms = patient.alerts.map((alert, i) => [alert, i]).filter(([alert, i]) => known(alert) && alert[0] && known(patient.risk[task][0][i]));
   const threshold = patient.alerts.map((alert, i) => (known(alert) && known(alert[1]) ? [x(patient.day[i]), y(alert[1])] : null)).filter(known);
   return {
@@ -182,8 +186,9 @@ function riskPanel(patient, chosen, box, x) {
     node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)} within …, at each visit${alarms.length ? " (▲ alert)" : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
       threshold.length ? [line(threshold.length > 1 ? threshold : [[box.left, threshold[0][1]], [box.right, threshold[0][1]]], { class: "limit" })] : null,
       traces.map(({ points, colour }) => [line(points, { class: "series", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: 3.4, fill: colour }))]),
+      traces.filter(endsEarly).map(({ points, colour, text }) => label(points.at(-1)[0] + 9, points.at(-1)[1] - 5, text, { class: "end", fill: colour })),
       alarms.map(([, i]) => svg("path", { d: `M${x(patient.day[i])} ${y(patient.risk[task][0][i]) - 17}l6 10h-12z`, class: "alarm" })),
-      endLabels([...traces.map(({ points, colour, text }) => ({ y: points.at(-1)[1], text, colour })), ...threshold.slice(-1).map(([, at]) => ({ y: at, text: narrow(box) ? "alert" : `alert (${META.horizons[0]} days)`, colour: COLOURS[4] }))], box.right + 5, 13)),
+      endLabels([...traces.filter((each) => !endsEarly(each)).map(({ points, colour, text }) => ({ y: points.at(-1)[1], text, colour })), ...threshold.slice(-1).map(([, at]) => ({ y: at, text: narrow(box) ? "alert" : `alert (${META.horizons[0]} days)`, colour: COLOURS[4] }))], box.right + 5, 13)),
   };
 }
 
@@ -207,14 +212,17 @@ function curveChart(patient, chosen, task, width) {
   const before = [0, chosen - 1].filter((i, at, all) => i < chosen && i >= 0 && all.indexOf(i) === at && curves[i]).map((i) => [i ? "visit before" : "first visit", curves[i]]);
   const days = last > 1500 ? ticks(0, last, 5) : [0, 90, 180, 365, 545, 730, 1095].filter((day) => day <= last && (width > 420 || day !== 545));
   const nodes = [];
-  before.forEach(([name, values]) => nodes.push(line(places(values), { class: name === "first visit" ? "older" : "previous" })));
+  const flatFrom = (values) => values.findLastIndex((value, i) => i && value !== values[i - 1]);
+  before.forEach(([name, values]) => nodes.push(line(places(values).slice(0, flatFrom(values) + 2), { class: name === "first visit" ? "older" : "previous" })));
   if (mine) {
     const [low, high] = rangeOf(patient, task, chosen);
     if (low) nodes.push(svg("path", { d: `M${[...places(low), ...places(high).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
     // The flat end is where the training patients end: drawn apart, so that it is not read as cure.
-    const flat = mine.findLastIndex((value, i) => i && value !== mine[i - 1]);
+    const flat = flatFrom(mine);
     const all = places(mine);
     nodes.push(line(all.slice(0, flat + 2), { class: "series now" }), line(all.slice(flat + 1), { class: "series now flat" }));
+    const start = all[Math.min(flat + 1, all.length - 1)];
+    if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no such long follow-up".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
     META.horizons.forEach((horizon, k) => {
       const risk = patient.risk[task][k][chosen];
       if (!known(risk) || horizon > last) return;

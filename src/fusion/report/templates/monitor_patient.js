@@ -4,10 +4,10 @@
 const taskName = (task) => (META.tasks.find(([key]) => key === task) || [task, spaced(task)])[1];
 const shortName = (task) => (META.tasks.find(([key]) => key === task) || [task, "", spaced(task)])[2];
 const eventName = (task) => ({ pfs: "progression or death", progression: "progression", os: "death", death: "death" }[task] || `the event of ${taskName(task)}`);
-const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance (below LOD)", rise: "above baseline", baseline: "baseline", "no call": "no call" };
+const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and others", "no response", "response", "response or not: cannot tell"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "cannot tell response from none"];
 
 // The last tumour DNA sample known at a visit, or null.
 const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
@@ -37,8 +37,10 @@ function change(now, before) {
 }
 
 function statusWords(patient) {
-  const [code, day] = patient.status;
-  return [`no ${META.primary === "pfs" || META.primary === "progression" ? "progression" : "event"} by day ${day}`, `${META.primary === "pfs" || META.primary === "progression" ? "progressed" : "had the event"} on day ${day}`, `died on day ${day}`, META.heldOut ? "outcome not known" : "new patient: outcome not known"][code];
+  const [code, day] = patient.status, end = patient.ends[META.primary];
+  const word = META.primary === "pfs" || META.primary === "progression" ? "progressed" : "had the event";
+  if (code === 2 && META.primary !== "os" && META.primary !== "death" && known(end) && end[1] && end[0] < day) return `${word} on day ${end[0]}, died on day ${day}`;
+  return [`no ${META.primary === "pfs" || META.primary === "progression" ? "progression" : "event"} by day ${day}`, `${word} on day ${day}`, `died on day ${day}`, META.heldOut ? "outcome not known" : "new patient: outcome not known"][code];
 }
 
 function patientView(patient, chosen, choose) {
@@ -86,7 +88,7 @@ function visitView(patient, chosen, width, choose) {
       html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
     META.hasReasons ? html("section", {}, html("h2", {}, "Why"), reasonsView(patient, chosen, half, width > 760 ? "pair two" : "pair")) : null,
     html("section", {}, html("h2", {}, "What was measured"), sampledTable(patient, chosen), outsideView(patient)),
-    html("section", {}, html("h2", {}, "All visits"), visitTable(patient, chosen), patient.dna.length ? html("p", { class: "foot" }, `${META.dna}: fall since the last sample on or before day 0 (baseline). No call: no baseline sample in which tumour DNA was found. LOD: limit of detection.`) : null, valuesTable(patient)),
+    html("section", {}, html("h2", {}, "All visits"), visitTable(patient, chosen), patient.dna.length ? html("p", { class: "foot" }, `${META.dna}: fall since the last sample on or before day 0 (baseline). No call: no baseline sample in which tumour DNA was found.`) : null, coherenceWords(patient), html("p", { class: "foot swipe" }, "The table is wider than the page: scroll it sideways."), valuesTable(patient)),
   ];
 }
 
@@ -104,7 +106,7 @@ function outlookHint() {
 
 function curveWords(patient, chosen, task) {
   const [low, high] = rangeOf(patient, task, chosen);
-  const range = (i) => (low && known(low[i]) ? ` (models: ${percent(low[i])} to ${percent(high[i])})` : "");
+  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (all models)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
   const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
   return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound: free of it for at least ${Math.round(bound)} days; such bounds hold for about ${Math.round(META.boundsLevel * 100)}\u00a0% of patients.` : "");
@@ -119,7 +121,7 @@ function summaryWords(patient, chosen) {
     words.push(`predicted risk of ${eventName(task)} is `, known(first) ? html("b", {}, `${percent(first)} within ${META.horizons[0]} days`) : "", known(first) && known(second) ? " and " : "", known(second) ? html("b", {}, `${percent(second)} within ${META.horizons[1]} days`) : "", moved ? ` (the latter ${moved.words} since the visit before)` : "", ". ");
   } else if (task) words.push(goneWords(patient, task, chosen), " ");
   const dna = dnaAt(patient, chosen);
-  if (dna) words.push(`${META.dna} ${dnaValue(dna)}`, dna[4] === patient.visit[chosen] ? "" : ` (no sample now; this is of day ${dna[0]})`, ...(dna[5] === "baseline" ? [", the baseline. "] : dna[5] === "no call" ? [". "] : [`: ${CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
+  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
   const scan = scanAt(patient, chosen);
   if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}.`);
   const alarm = alarmAt(patient, chosen);
@@ -141,9 +143,9 @@ function tiles(patient, chosen) {
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push(["probability of response (CR or PR)", percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), "; "] : null, from === chosen ? "before the first assessment" : `from day ${patient.day[from]}, the last visit before the first assessment`]]);
+  if (known(response)) shown.push(["predicted probability of response (CR or PR)", percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), "; "] : null, from === chosen ? "first scan on treatment not yet seen" : `as said on day ${patient.day[from]}, before the first scan on treatment`]]);
   const dna = dnaAt(patient, chosen);
-  if (dna) shown.push([`molecular response (day ${dna[0]})`, CALL_SHORT[dna[5]], [dnaValue(dna), riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
+  if (dna) shown.push([`molecular response (blood of day ${dna[0]})`, dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]], [dna[5] === "baseline" ? "before treatment: " : "", `${META.dna} ${dnaValue(dna)}`, riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
   return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
 }
 
@@ -152,7 +154,8 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
   const [name, ...rest] = feature.split(":");
-  const known = /^pc\d+$/.test(name) ? `component ${name.slice(2)}` : called(name);
+  const pair = /^t(\d+) by t(\d+)$/.exec(name), kind = /^prototype(\d+)$/.exec(name), pc = /^(?:pc|t)(\d+)$/.exec(name), size = /^\|t(\d+)\|$/.exec(name);
+  const known = pair ? `components ${pair[1]} × ${pair[2]}` : kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : size ? `component ${size[1]}, high or low` : called(name);
   return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${spaced(assay)})`;
 }
 
@@ -201,7 +204,7 @@ function sampledTable(patient, chosen) {
   return [
     html("p", {}, lacking.length ? `Missing up to this visit: ${lacking.join(", ")}. The prediction is made without.` : "Every assay of the run is known by this visit."),
     scrolled("Assays by visit", html("table", { class: "grid" }, html("caption", { class: "hidden" }, "Assays by visit"),
-      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "assay \\ day"), patient.day.map((day, i) => html("th", { scope: "col", class: i === chosen ? "picked" : null }, day)))),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "assay; day of visit"), patient.day.map((day, i) => html("th", { scope: "col", class: i === chosen ? "picked" : null }, day)))),
       html("tbody", {}, META.modalities.map((name, i) => html("tr", {}, html("th", { scope: "row" }, called(name)), patient.sampled[i].map((state, visit) => html("td", { class: `state${state}${visit === chosen ? " picked" : ""}` }, html("span", { "aria-hidden": "true" }, text[state][0]), html("span", { class: "hidden" }, text[state][1])))))))),
     html("p", { class: "foot" }, "● new sample at this visit   ○ known from an earlier visit   – never measured so far"),
   ];
@@ -211,19 +214,26 @@ function outsideView(patient) {
   const found = patient.outside;
   if (!found) return html("p", { class: "note" }, "How far this patient is outside the range of the training patients is not known.");
   const out = found.out.map(([name, value, unit, low, high, there]) => `${called(name.split(":").at(-1))}${name.includes(":") ? ` (${name.split(":")[0]}, first visit)` : ""} ${known(value) ? value : ""}${unit ? ` ${unit}` : ""}, training ${low} to ${high}${there ? ` ${there}` : ""}`);
-  return html("div", { class: "outside" }, html("h3", {}, "Like the training patients?"),
-    html("p", {}, html("b", {}, `${found.out.length} of ${found.of}`), ` numeric covariates and first blood values (${found.of ? Math.round((100 * found.out.length) / found.of) : 0}\u00a0%) lie outside the range that holds the middle 98\u00a0% of training patients`, out.length ? ":" : ".", " ", found.out.length > 2 ? "The prediction leans on few patients like this one." : ""),
+  return html("div", { class: "outside" }, html("h3", {}, "Like the patients that the models learned from?"),
+    html("p", {}, html("b", {}, `${found.out.length} of ${found.of}`), ` baseline numbers and first blood values (${found.of ? Math.round((100 * found.out.length) / found.of) : 0}\u00a0%) lie outside the range that holds the middle 98\u00a0% of training patients`, out.length ? ":" : ".", " ", found.out.length > 2 ? "The prediction leans on few patients like this one." : ""),
     out.length ? html("ul", {}, out.map((text) => html("li", {}, text))) : null,
     found.new.length ? html("p", {}, `Hardly seen in training: the value of ${found.new.map(called).join(", ")}.`) : null,
     found.combination === false ? html("p", {}, "Fewer than five training patients had this set of assays at the first visit.") : null,
     META.heldOut ? html("p", { class: "foot" }, "The range is that of the whole cohort of the run.") : null);
 }
 
+// Endpoints are predicted one by one, so death alone may come out as likelier than progression or death.
+function coherenceWords(patient) {
+  const death = patient.risk.os || patient.risk.death, both = patient.risk.pfs;
+  const crossed = death && both && death.some((column, k) => column.some((risk, i) => known(risk) && known(both[k][i]) && Math.round((risk * 100) / META.parts) > Math.round((both[k][i] * 100) / META.parts)));
+  return crossed ? html("p", { class: "foot" }, "The endpoints are predicted one by one. Where death is given a higher risk than progression or death together, which cannot be, read the two as about the same.") : null;
+}
+
 // Every figure of every visit.
 function visitTable(patient, chosen) {
   const heads = ["visit", "day"], cells = [(i) => i + 1, (i) => patient.day[i]];
   for (const [task, , short] of META.tasks) META.horizons.forEach((horizon, k) => { heads.push(`${short} risk ${horizon} d`); cells.push((i) => percent(patient.risk[task][k][i])); });
-  if (META.hasResponse) { heads.push("response probability"); cells.push((i) => percent(patient.response[i])); }
+  if (META.hasResponse) { heads.push("predicted response"); cells.push((i) => percent(patient.response[i])); }
   if (META.hasResponse && META.hasSets) { heads.push(`response at ${Math.round(META.boundsLevel * 100)} %`); cells.push((i) => (known(patient.response[i]) && known(patient.sets[i]) ? ["neither", "no", "yes", "cannot tell"][patient.sets[i]] : "–")); }
   if (patient.dna.length) {
     const mine = (i) => patient.dna.filter((point) => point[4] === patient.visit[i]).at(-1);
@@ -231,9 +241,9 @@ function visitTable(patient, chosen) {
     cells.push((i) => dnaValue(mine(i)), (i) => (mine(i) ? `${CALL_SHORT[mine(i)[5]]}${known(mine(i)[6]) && mine(i)[5] !== "rise" ? ` (${mine(i)[5] === "clearance" ? "at least " : ""}−${Math.floor(mine(i)[6] * 100)} %)` : ""}` : "–"), (i) => (mine(i) && known(mine(i)[7]) ? (mine(i)[7] < 1 ? "new lowest" : `×${mine(i)[7]}`) : "–"));
   }
   if (patient.scans.length) { heads.push("last scan"); cells.push((i) => { const scan = scanAt(patient, i); return scan ? `day ${scan[0]}: ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}` : "–"; }); }
-  if (META.hasBounds) for (const [task, , short] of META.tasks) { heads.push(`${short} lower bound, days`); cells.push((i) => number(patient.bounds[task]?.[i])); }
+  if (META.hasBounds) for (const [task, , short] of META.tasks) { heads.push(`${short} bound, days`); cells.push((i) => number(known(patient.bounds[task]?.[i]) ? Math.floor(patient.bounds[task][i]) : null)); }
   if (META.hasAlerts) { heads.push("alert"); cells.push((i) => (known(patient.alerts[i]) ? (patient.alerts[i][0] ? "raised" : "no") : "–")); }
-  return scrolled("All visits", html("table", {}, html("caption", { class: "hidden" }, "All visits"), html("thead", {}, html("tr", {}, heads.map((head) => html("th", { scope: "col" }, head)))),
+  return scrolled("All visits", html("table", { class: "visits" }, html("caption", { class: "hidden" }, "All visits"), html("thead", {}, html("tr", {}, heads.map((head) => html("th", { scope: "col" }, head)))),
     html("tbody", {}, patient.day.map((_, i) => html("tr", { class: i === chosen ? "picked" : null }, cells.map((cell) => html("td", {}, cell(i))))))));
 }
 

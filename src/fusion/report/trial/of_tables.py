@@ -77,7 +77,7 @@ def overall_responses(tables: TrialTables, assessments: pd.DataFrame | None) -> 
     """Best overall response by patient, and where it comes from: the outcomes table, else the lesions."""
     told = tables.outcomes.get("response")
     if told is not None and told.notna().any():
-        return told.dropna().astype(str), "response as outcomes.csv gives it"
+        return told.dropna().astype(str), "response as recorded in outcomes.csv"
     if assessments is not None:
         return best_response(assessments)["response"], "best response by RECIST 1.1 from lesions.csv, not confirmed"
     return pd.Series(dtype=object), "response not known"
@@ -102,7 +102,7 @@ def cohort_plans(
         plan(
             "availability",
             "Availability of data by visit",
-            "Patients with each assay at each visit, shaded by their share of the patients who have that visit.",
+            "Patients with each assay at each visit, shaded by their share of those who have that visit (in brackets).",
             lambda: availability_heat_map(_availability(tables.qc)),
         ),
         *_tumour_plans(assessments, response, source),
