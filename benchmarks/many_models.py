@@ -22,6 +22,7 @@ from fusion.models.fusion.pairwise_products import PairwiseProducts
 from fusion.models.patient_model import PatientModel
 from fusion.models.temporal.continuous_decay import ContinuousDecay
 from fusion.training.ensemble import Ensemble
+from fusion.training.fold import Recipe
 from fusion.training.module import EnsembleModule
 from fusion.types import Outcome, PatientBatch, Samples
 
@@ -81,8 +82,8 @@ def small_ensemble(features: int, models: int) -> Ensemble:
     )
 
 
-def demo() -> tuple[Callable[[], Ensemble], PatientBatch]:
-    """The ensemble of a fold of the demo, and its training part."""
+def demo() -> tuple[Recipe, Callable[[], Ensemble], PatientBatch]:
+    """How the demo fits a fold, its ensemble, and its training part."""
     from hydra import compose, initialize_config_dir
 
     from fusion.build import build_recipe, build_splitter, fitting_config, plain
@@ -105,7 +106,7 @@ def demo() -> tuple[Callable[[], Ensemble], PatientBatch]:
         ensemble.prepare(batch)
         return ensemble
 
-    return make, batch
+    return recipe, make, batch
 
 
 class Silent(EnsembleModule):
@@ -170,7 +171,7 @@ def main(words: Sequence[str]) -> int:
                 make = partial(small_ensemble, features, models)
                 results.append(measured(f"{patients} x {features}, {models}", make, batch))
         else:
-            make, batch = demo()
+            _, make, batch = demo()
             results.append(measured("a fold of the demo, 5", make, batch))
     print(markdown([row_of(found) for found in results]))
     for found in results:

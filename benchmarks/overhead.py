@@ -1,24 +1,31 @@
-"""What starting costs: importing the package, the help of every command, one new patient predicted from cold.
+"""What starting costs: importing the package, the help of every command, one patient predicted from cold, a step.
 
-    python benchmarks/overhead.py [run=RUN_FOLDER cohort=FOLDER] [out=FILE]
+    python benchmarks/overhead.py [run=RUN_FOLDER cohort=FOLDER] [only=loop] [out=FILE]
 
 Every figure is the wall time of a fresh process, the processes taken in turn. `import fusion` is held against
 `import torch`; a prediction needs a finished run and a folder with one patient. Where no bytecode may be written
 (PYTHONDONTWRITEBYTECODE, said in the table), a start compiles what the environment was not installed with.
+
+The loop: what a step of a fold of the demo takes beyond outputs, loss, gradients, optimizer, averages and validation,
+with the callbacks and the log of a run; CPU milliseconds of one thread. `only=loop` measures that alone.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from _runs import ROOT
-from _timing import Work, interleaved, markdown, medians, save
+from _timing import CPU, REPETITIONS, Work, interleaved, markdown, medians, save
 
 GOALS = {"help": "2 s", "predict": "5 s"}
+#: Epochs of one measurement of the loop.
+EPOCHS = 24
 
 
 def fresh(*words: str) -> None:
@@ -28,8 +35,105 @@ def fresh(*words: str) -> None:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr[-400:]}")
 
 
+class Watch:
+    """Seconds of what is done under it, less what is done under `paused`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def __call__(self, sign: float = 1.0) -> Iterator[None]:
+        start = CPU()
+        yield
+        self.seconds += sign * (CPU() - start)
+
+    def paused(self) -> Any:
+        """Within what is watched: time that does not count."""
+        return self(-1.0)
+
+    def watched(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, watched."""
+
+        def whole(*args: Any, **kwargs: Any) -> Any:
+            with self():
+                return work(*args, **kwargs)
+
+        return whole
+
+
+def loop_of(recipe: Any, make: Callable[[], Any], batch: Any) -> tuple[float, float]:
+    """Seconds that a step of a fit takes beyond its work, and those of its work."""
+    import torch
+
+    from fusion.training.callbacks import Patience, SeededSteps
+    from fusion.training.loop import train
+    from fusion.training.module import EnsembleModule
+
+    watch = Watch()
+
+    class Optimizer(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            loss = closure()
+            with watch():
+                super().step()
+            return loss
+
+    class Module(EnsembleModule):
+        def on_train_start(self) -> None:
+            self.began, watch.seconds = CPU(), 0.0
+
+        def on_train_end(self) -> None:
+            self.took = CPU() - self.began
+
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            with watch.paused():
+                super().log(*args, **kwargs)
+
+    for name in ("training_step", "validation_step", "backward", "on_train_batch_end"):
+        setattr(Module, name, watch.watched(getattr(Module, name)))
+    inner = {patient: number % 5 for number, patient in enumerate(batch.patient_ids)}
+    module = Module(ensemble=make(), optimizer=partial(Optimizer, lr=3e-3, fused=True), inner_fold=inner)
+    module.batch_learners(batch)
+    with tempfile.TemporaryDirectory() as folder:
+        callbacks = [Patience(EPOCHS), SeededSteps(0)]
+        logger = recipe.make_logger(Path(folder))
+        trainer = recipe.make_trainer(
+            default_root_dir=folder, callbacks=callbacks, logger=logger, max_epochs=EPOCHS, enable_checkpointing=False
+        )
+        train(
+            *(trainer, module, batch, lambda chosen: batch),
+            num_patients=batch.num_patients,
+            batch_size=None,
+            seed=0,
+            last=Path(folder) / "last.ckpt",
+        )
+    return (module.took - watch.seconds) / EPOCHS, watch.seconds / EPOCHS
+
+
+def loop() -> tuple[dict[str, Any], dict[str, str]]:
+    """What the loop costs a step of a fold of the demo, and its line of the table."""
+    import torch
+    from many_models import demo
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    fold = demo()
+    both = [loop_of(*fold) for _ in range(1 + REPETITIONS)][1:]
+    torch.set_num_threads(threads)
+    beyond, work = ([each[place] for each in both] for place in (0, 1))
+    found = medians({"beyond": beyond, "work": work})
+    name = f"a step beyond its work of {1e3 * found['work']:.0f} ms"
+    row = {"a fresh process": name, "median, s": f"{found['beyond']:.4f}", "goal": ".003 s"}
+    return {name: {"median": {"ours": found["beyond"]}, "seconds": beyond}}, row
+
+
 def main(words: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in words)
+    results, row = loop()
+    if given.get("only") == "loop":
+        print(markdown([row]))
+        save(results, words)
+        return
     works: dict[str, Work] = {
         "python": partial(fresh, "-c", "pass"),
         "import torch": partial(fresh, "-c", "import torch"),
@@ -50,10 +154,12 @@ def main(words: Sequence[str]) -> None:
     ]
     beyond = found["import torch, fusion"] - found["import torch"]
     rows.append({"a fresh process": "import fusion beyond torch", "median, s": f"{beyond:.3f}", "goal": ".15 s"})
+    rows.append(row)
     print(markdown(rows))
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         print("PYTHONDONTWRITEBYTECODE is set")
-    save({name: {"median": {"ours": found[name]}, "seconds": seconds[name]} for name in works}, words)
+    results |= {name: {"median": {"ours": found[name]}, "seconds": seconds[name]} for name in works}
+    save(results, words)
 
 
 if __name__ == "__main__":

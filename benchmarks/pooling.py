@@ -52,7 +52,8 @@ def scored(folder: Path) -> dict[str, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"{' '.join(command)} failed")
-    return {"seconds": round(time.perf_counter() - start, 1), "peak_gb": round(usage.ru_maxrss / 2**20, 2)}
+    seconds, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "peak_gb": round(usage.ru_maxrss / 2**20, 2)}
 
 
 def main() -> int:
@@ -65,7 +66,8 @@ def main() -> int:
             copy_runs(run, Path(place) / "sweep", jobs, settings=settings)
             found.append({"jobs": jobs, "settings": settings, **scored(Path(place) / "sweep")})
         row = found[-1]
-        print(f"{jobs} jobs, {settings:4} settings {row['seconds']:7.1f} s {row['peak_gb']:6.2f} GB", flush=True)
+        took = f"{row['seconds']:7.1f} s ({row['cpu_seconds']:.1f} of the CPU)"
+        print(f"{jobs} jobs, {settings:4} settings {took} {row['peak_gb']:6.2f} GB", flush=True)
     if "out" in words:
         Path(words["out"]).write_text(json.dumps({"machine": machine_facts(), "scored": found}, indent=1) + "\n")
     return 0

@@ -166,34 +166,40 @@ def test_launcher_runs_jobs_side_by_side(
     assert seeds == [], "both were finished"
 
 
-SBATCH = """#!{python}
-# Runs the tasks of an array here and now.
-import os, re, subprocess, sys
-script = open(sys.argv[-1]).read()
-array = re.search(r"--array=(\\d+)-(\\d+)", script)
-for task in range(int(array[1]), int(array[2]) + 1):
-    facts = {{"SLURM_JOB_ID": str(71 + task), "SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": str(task)}}
-    facts |= {{"SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0", "SLURM_PROCID": "0"}}
-    facts |= {{"SLURM_LOCALID": "0", "SLURM_JOB_NODELIST": "here", "SLURM_CPUS_PER_TASK": "1"}}
-    subprocess.run(["bash", sys.argv[-1]], env={{**os.environ, **facts}}, stdout=sys.stderr)
-print("Submitted batch job 70")
+SBATCH = """#!/bin/bash
+# Takes the array and answers at once, as the real one does: submitit lays out what a task needs only then.
+cp "${!#}" "$0.sh"
+[[ $(<"$0.sh") =~ --array=0-([0-9]+) ]]
+export SLURM_ARRAY_JOB_ID=70 SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=here SLURM_CPUS_PER_TASK=1
+export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
+for task in $(seq 0 "${BASH_REMATCH[1]}"); do
+    SLURM_JOB_ID=$((71 + task)) SLURM_ARRAY_TASK_ID=$task bash "$0.sh"
+    touch "$0.$task"
+done > "$0.log" 2>&1 &
+echo "Submitted batch job 70"
 """
 SRUN = '#!/bin/bash\nwhile [[ $1 == -* ]]; do [[ $1 == --output ]] && shift; shift; done\nexec "$@"\n'
-SACCT = "#!/bin/bash\necho 'JobID|State'\nfor task in 0 1; do echo \"70_$task|COMPLETED\"; done\n"
+SACCT = """#!/bin/bash
+echo 'JobID|State'
+for task in 0 1; do
+    [[ -e ${0%sacct}sbatch.$task ]] && echo "70_$task|COMPLETED" || echo "70_$task|RUNNING"
+done
+"""
 
 
 @pytest.mark.slow
 def test_slurm_gets_one_array_of_jobs(words: list[str], tmp_path: Path):
     """The scheduler is a stand-in; the script that it gets, and what the jobs find around them, are real."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    for name, text in {"sbatch": SBATCH.format(python=sys.executable), "srun": SRUN, "sacct": SACCT}.items():
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT}.items():
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     launched("slurm", [*words, "hydra.launcher.partition=short"], tmp_path / "sweep", PATH=path)
     script = next((tmp_path / "sweep" / ".submitit").rglob("*.sh")).read_text()
-    wanted = ["array=0-1%", "partition=short", "cpus-per-task=4", "mem=16GB", "time=240", "requeue", "OMP_NUM_THREADS="]
+    wanted = ["array=0-1%", "partition=short", "cpus-per-task=4", "mem=16GB", "time=240", "requeue", "signal=USR2@120"]
+    wanted += ["OMP_NUM_THREADS=", "SRUN_CPUS_PER_TASK="]
     assert [word for word in wanted if word not in script] == []
 
 

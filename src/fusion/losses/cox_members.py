@@ -45,7 +45,8 @@ def cox_nll_each(
     here_KN = weight_KN > 0
     top_K1 = eta_KN.detach().masked_fill(~here_KN, -torch.inf).amax(dim=1, keepdim=True) if len(order) else eta_KN
     top_K1 = torch.where(torch.isfinite(top_K1), top_K1, 0.0)
-    hazard_KN = torch.where(here_KN, weight_KN * torch.exp(eta_KN - top_K1), 0.0)
+    # of a row that is not there the exponent is masked too: were it infinite, its gradient would be NaN
+    hazard_KN = weight_KN * torch.exp(torch.where(here_KN, eta_KN - top_K1, 0.0))
     risk_KE = hazard_KN.cumsum(dim=1)[:, last_E]
     eta_KE, weight_KE, here_KE = eta_KN[:, at_E], weight_KN[:, at_E], here_KN[:, at_E]
 

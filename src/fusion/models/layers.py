@@ -12,13 +12,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def full_precision(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Values in half precision as single; others as they are.
+
+    >>> full_precision(torch.ones(1, dtype=torch.bfloat16)).dtype, full_precision(torch.ones(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def read_exactly(layer: nn.Module, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What a layer gives outside autocast: risks in bf16 would be the same for patients who are not alike."""
+    with torch.autocast(values.device.type, enabled=False):
+        read: Tensor = layer(full_precision(values))
+    return read
+
+
 def segment_sum(values: Float[Tensor, "R ..."], segment: Int[Tensor, " R"], count: int) -> Float[Tensor, "S ..."]:
     """Sum of the rows of each segment; an empty segment sums to zero. Rows in half precision are summed in single.
 
     >>> segment_sum(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), 3)
     tensor([3., 0., 4.])
     """
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    values = full_precision(values)
     total = torch.zeros(count, *values.shape[1:], dtype=values.dtype, device=values.device)
     return total.index_add(0, segment, values)
 
@@ -29,7 +45,7 @@ def segment_softmax(score: Float[Tensor, "R H"], segment: Int[Tensor, " R"], cou
     >>> segment_softmax(torch.zeros(3, 1), torch.tensor([0, 0, 1]), 2).squeeze(1)
     tensor([0.5000, 0.5000, 1.0000])
     """
-    score = score.to(torch.promote_types(score.dtype, torch.float32))
+    score = full_precision(score)
     top = torch.full((count, score.shape[1]), -torch.inf, dtype=score.dtype, device=score.device)
     top = top.scatter_reduce(0, segment[:, None].expand_as(score), score.detach(), reduce="amax")
     weight = torch.exp(score - top[segment])

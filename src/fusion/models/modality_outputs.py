@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fusion.models.layers import read_exactly
 from fusion.types import TensorContainer, Tokens
 
 
@@ -63,5 +64,7 @@ def modality_outputs(
     for index, (name, by_task) in enumerate(heads.items()):
         seen_V = seen_VN[:, index]
         seen[name] = spread(seen_V)
-        outputs[name] = {task: spread(head(pooled_VND[:, index]) * seen_V[:, None]) for task, head in by_task.items()}
+        outputs[name] = {
+            task: spread(read_exactly(head, pooled_VND[:, index]) * seen_V[:, None]) for task, head in by_task.items()
+        }
     return ModalityOutputs(outputs=outputs, seen=seen)

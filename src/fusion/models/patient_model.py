@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder, Fusion, Temporal
+from fusion.models.layers import read_exactly
 from fusion.models.mixup import Mix, mix_states
 from fusion.models.modality_dropout import IndependentDropout, ModalityDropout
 from fusion.models.modality_outputs import ModalityOutputs, modality_outputs
@@ -161,7 +162,7 @@ class PatientModel(nn.Module):
         state_BTD = self.dropout(self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask))
         if mix is not None:
             state_BTD = mix_states(state_BTD, batch.visit_mask, mix)
-        return {task: head(state_BTD) for task, head in self.heads.items()}
+        return {task: read_exactly(head, state_BTD) for task, head in self.heads.items()}
 
     def modality_outputs(self, batch: PatientBatch, tokens: Tokens | None = None) -> ModalityOutputs:
         """Outputs of every task from each modality alone, through the auxiliary heads.

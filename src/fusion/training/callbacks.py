@@ -28,7 +28,10 @@ class SeededSteps(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        torch.manual_seed(_derived(self.seed, trainer.global_step))
+        seed = _derived(self.seed, trainer.global_step)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` notes the whole stack each time: milliseconds
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
 
 
 class EpochOrder(torch.utils.data.Sampler[int]):

@@ -35,6 +35,7 @@ from fusion.models.patient_model import PatientModel
 from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.batched import Wanted
 from fusion.training.callbacks import Patience, SeededSteps
+from fusion.training.device import resident
 from fusion.training.loop import train
 from fusion.training.module import EnsembleModule
 from fusion.types import PatientBatch, TensorContainer
@@ -56,9 +57,9 @@ class Share(TensorContainer):
 
     def pick(self, chosen: Int[Tensor, " C"]) -> "Share":
         """The same of some patients of the batch; a rank may have none of them."""
-        order = torch.full((self.everyone.num_patients,), -1)
-        order[self.place] = torch.arange(len(self.place))
-        held = order[chosen]
+        order = self.place.new_full((self.everyone.num_patients,), -1)
+        order[self.place] = torch.arange(len(self.place), device=order.device)
+        held = order[chosen.to(order.device)]
         mine = select_patients(self.mine, held[held >= 0])
         everyone = select_patients(self.everyone, chosen)
         return Share(mine=mine, everyone=everyone, place=torch.nonzero(held >= 0).squeeze(1))
@@ -336,8 +337,9 @@ def _follow(work: bytes, rank: int, ranks: int, port: int, backend: str, threads
 
 
 def _train(trainer: pl.Trainer, module: RankModule, share: Share, steps: Steps) -> None:
+    near = resident(share, trainer.strategy.root_device)
     train(
-        *(trainer, module, share, share.pick),
+        *(trainer, module, near, near.pick),
         num_patients=share.everyone.num_patients,
         batch_size=steps.batch_size,
         seed=steps.seed,
@@ -347,7 +349,10 @@ def _train(trainer: pl.Trainer, module: RankModule, share: Share, steps: Steps) 
 
 def _context() -> Any:
     """Processes begin as copies of one that has imported all this and has touched no GPU, where the system can."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    methods = multiprocessing.get_all_start_methods()
+    if multiprocessing.get_start_method() not in methods:  # a worker of joblib has one that no other process knows
+        multiprocessing.set_start_method("spawn", force=True)
+    if "forkserver" not in methods:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "fusion.training.distributed"])

@@ -1,5 +1,7 @@
 """Where the numbers of an epoch go by default: a plain table in the folder of the fold."""
 
+import csv
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,9 +37,18 @@ class EpochTable(Logger):
             return
         epoch = int(metrics["epoch"])
         self.rows[epoch] = {**self.rows.get(epoch, {}), **metrics, "epoch": epoch}
+        columns = list(dict.fromkeys(column for row in self.rows.values() for column in row))
         temporary = self.path.with_name(self.path.name + ".part")
-        pd.DataFrame(list(self.rows.values())).sort_values("epoch").to_csv(temporary, index=False)
+        with temporary.open("w", encoding="utf-8", newline="") as file:  # pandas would take longer than a small step
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            table.writerows([_cell(row.get(column)) for column in columns] for _, row in sorted(self.rows.items()))
         os.replace(temporary, self.path)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The config lies in the run folder; nothing to write."""
+
+
+def _cell(value: float | None) -> float | str:
+    """A number; nothing where there is none."""
+    return "" if value is None or math.isnan(value) else value

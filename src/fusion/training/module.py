@@ -128,6 +128,17 @@ class EnsembleModule(pl.LightningModule):
             self._followed = list(self.averages.parameters()), list(self.learners.parameters())
         torch._foreach_lerp_(*self._followed, 1.0 - kept)
 
+    def on_validation_model_eval(self) -> None:
+        """Averages take no dropout, ever; to go through all modules each time would cost as much as a small step."""
+        if self.averages.training:
+            self.averages.eval()
+
+    def on_validation_model_train(self) -> None:
+        """Learners were not touched."""
+
+    def on_validation_model_zero_grad(self) -> None:
+        """The optimizer does it before each step."""
+
     def validation_step(self, batch: PatientBatch, batch_idx: int) -> None:
         """Validation has one batch of all patients: a partial likelihood is no mean over batches."""
         inner = self.inner_folds(batch)

@@ -116,7 +116,7 @@ function dnaPanel(patient, chosen, box, x) {
     height,
     node: svg("g", {}, frame(box, `${META.dna} (${narrow(box) ? "log" : "log scale"}; ○ not detected)`, values, y, (value) => `${Number((value * 100).toPrecision(3))} %`),
       limits.length ? [line(limits.length > 1 ? limits : [[box.left, limits[0][1]], [box.right, limits[0][1]]], { class: "limit" }), label(box.right + 5, limits.at(-1)[1] + 4, narrow(box) ? "limit" : "detection limit", { class: "end" })] : null,
-      line(points.map(place), { class: "series", stroke: COLOURS[0] }),
+      points.slice(1).map((point, i) => line([place(points[i]), place(point)], { class: point[3] || points[i][3] ? "series" : "series unseen", stroke: COLOURS[0] })),
       points.map((point) => svg("circle", { cx: place(point)[0], cy: place(point)[1], r: 3.6, stroke: COLOURS[0], fill: point[3] ? COLOURS[0] : "#fff", "stroke-width": 1.6 }))),
   };
 }
@@ -216,12 +216,12 @@ function curveChart(patient, chosen, task, width) {
   before.forEach(([name, values]) => nodes.push(line(places(values).slice(0, flatFrom(values) + 2), { class: name === "first visit" ? "older" : "previous" })));
   if (mine) {
     const [low, high] = rangeOf(patient, task, chosen);
-    if (low) nodes.push(svg("path", { d: `M${[...places(low), ...places(high).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
-    // The flat end is where the training patients end: drawn apart, so that it is not read as cure.
-    const flat = flatFrom(mine);
-    const all = places(mine);
-    nodes.push(line(all.slice(0, flat + 2), { class: "series now" }), line(all.slice(flat + 1), { class: "series now flat" }));
-    const start = all[Math.min(flat + 1, all.length - 1)];
+    // The flat end is where the training patients end: not drawn, so that it is not read as cure.
+    const reach = flatFrom(mine) + 2;
+    if (low) nodes.push(svg("path", { d: `M${[...places(low).slice(0, reach), ...places(high).slice(0, reach).reverse()].map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}Z`, class: "band" }));
+    const all = places(mine).slice(0, reach);
+    nodes.push(line(all, { class: "series now" }));
+    const start = all.at(-1);
     if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no such long follow-up".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
     META.horizons.forEach((horizon, k) => {
       const risk = patient.risk[task][k][chosen];
@@ -251,15 +251,14 @@ function slideChart(slide, task, width, title) {
 }
 
 // Signed bars: to the right raises, to the left lowers.
-function reasonBars(entries, width) {
-  const most = Math.max(...entries.map(([, value]) => Math.abs(value)), 1e-9);
-  const middle = width * 0.71, reach = width * 0.28;
+function reasonBars(entries, most, width) {
+  const middle = width * 0.77, reach = width * 0.22;
   return drawing(width, entries.length * 24 + 24, entries.map(([name, value, words]) => words).join("; "),
     label(middle - 6, 12, "lowers ←", { class: "tick", "text-anchor": "end" }), label(middle + 6, 12, "→ raises", { class: "tick" }),
     entries.map(([name, value], i) => {
       const size = (Math.abs(value) / most) * reach, at = 24 + i * 24;
       return [
-        label(0, at + 12, name.length * 6.6 > width * 0.42 ? `${name.slice(0, Math.floor((width * 0.42) / 6.6))}…` : name, { class: "reason" }),
+        label(0, at + 12, name.length * 6.4 > width * 0.54 ? `${name.slice(0, Math.floor((width * 0.54) / 6.4))}…` : name, { class: "reason" }),
         svg("rect", { x: value < 0 ? middle - size : middle, y: at, width: Math.max(1, size), height: 15, fill: value < 0 ? COLOURS[0] : COLOURS[1] }),
       ];
     }),

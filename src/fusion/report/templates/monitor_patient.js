@@ -7,7 +7,7 @@ const eventName = (task) => ({ pfs: "progression or death", progression: "progre
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and the others alike", "no response", "response", "cannot tell response from none"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "both answers are still open"];
 
 // The last tumour DNA sample known at a visit, or null.
 const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
@@ -47,7 +47,7 @@ function patientView(patient, chosen, choose) {
   return [
     html("p", { class: "back" }, html("a", { href: "#", id: "back" }, "← All patients"), html("span", { class: "keys" }, "Escape: all patients · ← → : visits")),
     html("h1", { tabindex: "-1", id: "title" }, "Patient ", patient.id),
-    html("p", { class: "kicker" }, META.simulated ? html("span", { class: "tag" }, "Simulated patient") : null, patient.facts.slice(0, 12).map(([name, value]) => html("span", { class: "fact" }, html("b", {}, called(name)), " ", value))),
+    html("p", { class: "kicker" }, META.simulated ? html("span", { class: "tag" }, "Simulated patient") : null, patient.facts.length ? html("span", { class: "fact" }, "Before treatment:") : null, patient.facts.slice(0, 12).map(([name, value]) => html("span", { class: "fact" }, html("b", {}, called(name)), " ", value))),
     html("p", { class: "answered" }, answeredWords(patient)),
     stepper(patient, chosen, choose),
     html("div", { id: "at" }),
@@ -82,8 +82,8 @@ function visitView(patient, chosen, width, choose) {
   return [
     html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
     tiles(patient, chosen),
-    html("p", { class: "after" }, html("b", {}, "What is known of the outcome: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "None of it was shown to the models that answered."),
-    html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; for ${META.alertDays} days after it no further one is raised${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
+    html("p", { class: "after" }, html("b", {}, "What is known of the outcome: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models that answered were never shown it."),
+    html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; for ${META.alertDays} days after it no further one is raised, and none at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
     html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
       html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
     META.hasReasons ? html("section", {}, html("h2", {}, "Why"), reasonsView(patient, chosen, half, width > 760 ? "pair two" : "pair")) : null,
@@ -101,7 +101,7 @@ function outlookHint() {
   const count = META.heldOut ? `${META.members * Math.max(1, META.repeats)} models` : "models";
   const band = META.hasBand ? `Band: from the lowest to the highest curve of the ${count} whose mean is drawn. It shows how far they agree, and is no confidence interval. ` : "No band is drawn: one model answers, or the run kept no more than the mean. ";
   const bound = META.hasBounds ? "Dashed upright line: the cautious bound named below the curve. " : "";
-  return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}Dotted end: beyond the follow-up of the training patients; it says nothing, least of all cure.`;
+  return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}A curve stops where the follow-up of the training patients does.`;
 }
 
 function curveWords(patient, chosen, task) {
@@ -143,7 +143,7 @@ function tiles(patient, chosen) {
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push(["predicted probability of response (CR or PR)", percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), "; "] : null, from === chosen ? "first scan on treatment not yet seen" : `as said on day ${patient.day[from]}, before the first scan on treatment`]]);
+  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR) as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty ${from === chosen ? "" : "then "}: `.replace(" :", ":"), html("b", {}, SETS[set])] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
   const dna = dnaAt(patient, chosen);
   if (dna) shown.push([`molecular response (blood of day ${dna[0]})`, dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]], [dna[5] === "baseline" ? "before treatment: " : "", `${META.dna} ${dnaValue(dna)}`, riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
   return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
@@ -155,8 +155,8 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 function featureName(assay, feature) {
   const [name, ...rest] = feature.split(":");
   const pair = /^t(\d+) by t(\d+)$/.exec(name), kind = /^prototype(\d+)$/.exec(name), pc = /^(?:pc|t)(\d+)$/.exec(name), size = /^\|t(\d+)\|$/.exec(name);
-  const known = pair ? `components ${pair[1]} × ${pair[2]}` : kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : size ? `component ${size[1]}, high or low` : called(name);
-  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${spaced(assay)})`;
+  const known = pair ? `interplay of components ${pair[1]} and ${pair[2]}` : kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : size ? `component ${size[1]}, high or low` : called(name);
+  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${assay === "clinical" ? "before treatment" : spaced(assay)})`;
 }
 
 // Reasons of the first endpoint; those of other tasks folded away, so that the page stays readable.
@@ -166,7 +166,7 @@ function reasonsView(patient, chosen, width, shape) {
   if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit.");
   const [[first, charts], ...others] = shown;
   return [
-    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against a patient of whom nothing is known; longer bars moved it more, each chart on a scale of its own. It explains the model; it proves no cause.`),
+    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, the longer the more. They explain the model; they prove no cause.`),
     html("div", { class: shape }, charts),
     others.map(([task, each]) => html("details", {}, html("summary", {}, `Why: ${task === "response" ? "response" : taskName(task)}`), html("div", { class: shape }, each))),
   ];
@@ -175,6 +175,7 @@ function reasonsView(patient, chosen, width, shape) {
 function reasonsOf(patient, chosen, task, width) {
   const what = task === "response" ? "the probability of response" : `the risk of ${eventName(task)}`;
   const words = (name, value) => `${name} ${value > 0 ? "raises" : "lowers"} ${what}`;
+  const most = Math.max(...["reasons", "features", "steps"].flatMap((kind) => (patient[kind][task]?.[chosen] || []).map((each) => Math.abs(Array.isArray(each) ? each[1] : each))), 1e-9);
   const sized = (pairs) => [...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8);
   const groups = [
     ["By assay", patient.reasons[task]?.[chosen]?.map((value, place) => [place, value]).filter(([, value]) => known(value)), (place) => called(META.reasonNames[place])],
@@ -183,15 +184,17 @@ function reasonsOf(patient, chosen, task, width) {
   ];
   const charts = groups.filter(([, pairs]) => pairs && pairs.length).map(([title, pairs, names]) => {
     const top = sized(pairs);
-    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), width), html("figcaption", {}, `Most of all: ${words(names(top[0][0]), top[0][1])}.`));
+    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), most, width), html("figcaption", {}, `Most of all: ${words(names(top[0][0]), top[0][1])}.`));
   });
   return [...charts, ...patient.slides.filter((slide) => slide.visit <= patient.visit[chosen] && slide.task[task]).map((slide) => slideView(patient, slide, task, what, width))];
 }
 
 function slideView(patient, slide, task, what, width) {
   const day = patient.day[patient.visit.indexOf(slide.visit)];
-  return html("figure", {}, html("h3", {}, "Slide, patch by patch"), slideChart(slide, task, Math.min(width, 440), `Slide ${slide.id}: what each patch adds to ${what}`),
-    html("figcaption", {}, `Slide ${slide.id}, as read on day ${known(day) ? day : "–"}. Orange patches raise ${what}, blue ones lower it: the slide with the patch against the slide without it.${slide.every > 1 ? ` One of ${slide.every} patches is drawn.` : ""}`));
+  return html("figure", {}, html("h3", {}, "Slide, patch by patch"),
+    html("p", { class: "key" }, html("i", { class: "raises" }), ` raises ${what} `, html("i", { class: "lowers" }), " lowers it"),
+    slideChart(slide, task, Math.min(width, 440), `Slide ${slide.id}: what each patch adds to ${what}`),
+    html("figcaption", {}, `Slide ${slide.id}, as read on day ${known(day) ? day : "–"}: a square is a patch where it lies, its colour the answer with the patch against that without it.${slide.every > 1 ? ` One of ${slide.every} patches is drawn.` : ""}`));
 }
 
 const scrolled = (name, table) => html("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, table);
