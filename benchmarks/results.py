@@ -294,7 +294,7 @@ def note_in_config(experiment: Experiment, run: Run, rows: Sequence[Row]) -> Non
 
 def latest_run(name: str) -> Path | None:
     """The latest finished run of an experiment."""
-    return max((path.parent for path in (ROOT / "runs" / name).glob("*/manifest.json")), default=None)
+    return max((path.parent for path in (ROOT / "runs" / name).glob("*/metrics.json")), default=None)
 
 
 def run_experiment(experiment: Experiment) -> None:
