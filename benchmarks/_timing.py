@@ -92,5 +92,12 @@ def save(results: object, words: Iterable[str]) -> None:
     """Write results as JSON, with the facts of the machine, where the command line says `out=FILE`."""
     for word in words:
         if word.startswith("out="):
-            content = {"machine": machine_facts(), "results": results}
-            Path(word.removeprefix("out=")).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write(word.removeprefix("out="), results=results)
+
+
+def write(path: str | Path, **found: object) -> None:
+    """Write what was found as JSON, beside the facts of the machine."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine_facts(), **found}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

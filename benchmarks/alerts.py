@@ -11,7 +11,6 @@ A rule of your own names a number of plasma.csv or labs.csv: `NAME*F`, an alarm 
 value before (`NAME*F!`: twice in a row), `NAME>L` and `NAME<L`, where the last value known is beyond L.
 """
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -21,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _runs import ROOT, markdown
+from _timing import write
 
 from fusion.metrics.alert_scores import AlertFigures, alert_figures, compare_alerts
 from fusion.metrics.alerts import AlertSetting, cross_thresholds, followed_patients, monitoring_table
 from fusion.metrics.bootstrap import Figure
 from fusion.metrics.marker_rules import MARKER_RULES, MarkerRule, marker_trace
-from fusion.training.manifest import machine_facts
 
 #: Of the model, as an alert that nobody tuned: the event is more likely than not.
 LIKELY = 0.5
@@ -208,9 +207,7 @@ def main(words: Sequence[str]) -> None:
     print()
     print(markdown(apart))
     out = Path(given.get("out", ROOT / "runs" / "bench" / "alerts.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": machine_facts(), "setting": vars(setting), "alerts": raw, "rows": rows, "compare": apart}
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(out, setting=vars(setting), alerts=raw, rows=rows, compare=apart)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ as noisy as its readout, of everybody; the same numbers with as many missing as 
 ctDNA so far, without a gap, and its changes. A model of real assays has to find each of these numbers first.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from _runs import ROOT, markdown
+from _timing import write
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
@@ -25,9 +25,10 @@ from fusion.data.simulator.latents import PRESETS, draw_latents
 from fusion.data.simulator.oracle import RELIABILITY, Population, auroc, observe
 from fusion.data.simulator.samples import tissue_samples
 from fusion.metrics import concordance_index
-from fusion.training.manifest import machine_facts
 
 Floats = NDArray[np.float64]
+#: Who teaches a model, as rows of a population.
+Rows = NDArray[np.int64]
 
 KNOWN = ("true risk", "noisy readouts of everybody", "noisy readouts, as often missing as in the cohort")
 #: Samples of ctDNA that are known by each day.
@@ -66,12 +67,10 @@ def columns_at(of: Simulated, known: str, day: int) -> Floats:
     return np.column_stack([of.columns[known], *course]) if day else of.columns[known]
 
 
-def survival_score(train: Simulated, test: Simulated, known: str, day: int, rows: slice) -> float:
+def survival_score(train: Simulated, test: Simulated, known: str, day: int, taught: Rows) -> float:
     """C-index of overall survival among those alive at a day."""
     left, out = (each.people.course.os_days - day for each in (train, test))
-    kept = np.zeros(len(left), dtype=np.bool_)
-    kept[rows] = True
-    kept &= left > 0
+    kept = taught[left[taught] > 0]
     columns = columns_at(train, known, day)
     blocks = ["all"] * columns.shape[1]
     model = RidgeCox().fit(columns[kept], blocks, left[kept], train.people.course.os_event[kept])
@@ -79,12 +78,10 @@ def survival_score(train: Simulated, test: Simulated, known: str, day: int, rows
     return concordance_index(risk[out > 0], out[out > 0], test.people.course.os_event[out > 0])
 
 
-def response_score(train: Simulated, test: Simulated, known: str, rows: slice) -> float:
+def response_score(train: Simulated, test: Simulated, known: str, taught: Rows) -> float:
     """AUROC of objective response at baseline."""
     seen, asked = (each.people.course.response < EVALUABLE for each in (train, test))
-    kept = np.zeros(len(seen), dtype=np.bool_)
-    kept[rows] = True
-    kept &= seen
+    kept = taught[seen[taught]]
     label, truth = (each.people.course.response < RESPONDED for each in (train, test))
     blocks = ["all"] * train.columns[known].shape[1]
     model = RidgeLogistic().fit(train.columns[known][kept], blocks, label[kept].astype(np.int64))
@@ -99,9 +96,10 @@ def main(words: Sequence[str]) -> None:
         int(given.get("few", "240")),
     )
     one, other = (simulate(preset, patients, seed) for seed in (11, 12))
-    subsets = [slice(begin, begin + few) for begin in range(0, patients - few + 1, few)][:20]
+    everybody = np.arange(patients)
+    subsets = [everybody[begin : begin + few] for begin in range(0, patients - few + 1, few)][:20]
     rows = []
-    for taught, parts in ((patients, [slice(0, patients)]), (few, subsets)):
+    for taught, parts in ((patients, [everybody]), (few, subsets)):
         for known in KNOWN:
             row = {"taught by": f"{taught} patients", "known": known}
             for day in DRAWS:
@@ -111,8 +109,7 @@ def main(words: Sequence[str]) -> None:
             rows.append({**row, "response, baseline": f"{np.mean(scores):.3f}"})
     print(f"{preset}: C-index and AUROC in {patients} other patients\n{markdown(rows)}")
     out = Path(given.get("out", ROOT / "runs" / "bench" / f"ceiling_{preset}.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": machine_facts(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    write(out, rows=rows)
 
 
 if __name__ == "__main__":

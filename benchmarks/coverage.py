@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _runs import ROOT, finished, markdown, train_all
+from _timing import write
 from scipy.stats import t as student
 
 from fusion.metrics.abstention import response_abstention, survival_abstention
 from fusion.metrics.conformal import RESPONSE, ConformalRule
 from fusion.metrics.coverage import coverage_of_bounds, coverage_of_sets
 from fusion.metrics.cross_conformal import conformal_bounds, conformal_sets
-from fusion.training.manifest import machine_facts
 
 #: Where the members' curves are compared, in days, and what their distance there is called.
 YEAR, SPREAD = 365, "distance of the members' survival at a year"
@@ -229,17 +229,8 @@ def main(words: Sequence[str]) -> None:
         lines.append({**head, **{name: f"{value:.3f}" for name, value in means.items()}})
     print(markdown(lines))
     out = Path(given.get("out", ROOT / "runs" / "bench" / "coverage.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
     raw = json.loads(table.to_json(orient="records"))
-    result = {
-        "machine": machine_facts(),
-        "alpha": alpha,
-        "rows": rows,
-        "raw": raw,
-        "transferred": pairs,
-        "abstention": abstention,
-    }
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(out, alpha=alpha, rows=rows, raw=raw, transferred=pairs, abstention=abstention)
 
 
 if __name__ == "__main__":

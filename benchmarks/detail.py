@@ -6,7 +6,6 @@ The plain models inside the answer see these columns (`Modality.detail`), those 
 says how much of a difference they make by themselves. Overall survival at the first visit, day 42 and day 84, 5 folds.
 """
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _runs import ROOT, markdown
+from _timing import write
 
 from fusion.baselines.base import elapsed_days
 from fusion.baselines.elastic_net import ElasticNetCox
@@ -32,7 +32,6 @@ from fusion.data.simulator import simulate_cohort
 from fusion.data.splits import StratifiedKFold
 from fusion.data.visit_table import build_visit_table
 from fusion.metrics import concordance_index
-from fusion.training.manifest import machine_facts
 from fusion.types import VisitTable
 
 DAYS = (0.0, 42.0, 84.0)
@@ -98,8 +97,7 @@ def main(words: Sequence[str]) -> None:
             rows.append({"day": f"{day:.0f}", "shown": arm, "C-index": f"{of_day[arm].mean():.3f}", "gain (SE)": gain})
     print(f"{preset}, {patients} patients, {by_seed.index.get_level_values('seed').nunique()} seeds\n{markdown(rows)}")
     out = Path(given.get("out", ROOT / "runs" / "bench" / f"detail_{preset}_{patients}.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": machine_facts(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    write(out, rows=rows)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,17 @@ that options can be told apart), with a folder of its own under runs/models/COHO
 Then all are compared with the reference on the same patients and the same resamples.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from _runs import ROOT, finished, fit_seconds, markdown, train_all
+from _timing import write
 
 from fusion.metrics import ModelTable, compare_runs
 from fusion.report.ablation import VariantScore, variant_scores
 from fusion.report.words import bounds, digits, signed
-from fusion.training.manifest import machine_facts
 
 REFERENCE = "reference"
 TASK = "os"
@@ -152,9 +150,7 @@ def main(words: Sequence[str]) -> None:
     rows = rows_of(compared(folders), seconds)
     print(markdown(rows))
     out = Path(given.get("out", ROOT / "runs" / "bench" / f"models_{cohort}.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {"machine": machine_facts(), "cohort": cohort, "patients": patients, "rows": rows}
-    out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write(out, cohort=cohort, patients=patients, rows=rows)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from _runs import ROOT, finished, markdown, train_all
-
-from fusion.training.manifest import machine_facts
+from _timing import write
 
 SHARED = (
     *("task=[os]", "split.repeats=1", "final_model=false", "trainer=quiet", "evaluation.report=false"),
@@ -97,8 +96,7 @@ def main(words: Sequence[str]) -> None:
         return
     print(markdown(rows))
     out = Path(given.get("out", ROOT / "runs" / "bench" / "quality.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": machine_facts(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    write(out, rows=rows)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import torch
 from tiny import write_tiny_cohort
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import Assay, fit_assays, load_assays, pack_cohort, select_patients
+from fusion.data.dataset import Assay, fit_assays, load_assays, pack_cohort, select_patients, table_columns
 from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.histology import Histology
 from fusion.data.modalities.plasma import Plasma
 from fusion.data.read import read_cohort
+from fusion.data.visit_table import build_visit_table
 from fusion.types import Outcome, PatientBatch, Response, Samples
 
 TASKS = ("os", "response")
@@ -144,3 +145,12 @@ def test_a_table_is_read_once_and_only_where_there_are_samples(cohort: Cohort, t
 def test_days_of_visits_are_those_of_the_cohort(cohort: Cohort, batch: PatientBatch):
     days = pd.Series(np.concatenate([batch.day[i, m].numpy() for i, m in enumerate(batch.visit_mask)]))
     np.testing.assert_allclose(days, cohort.visits["day"])
+
+
+def test_columns_of_a_table_are_those_packed(cohort: Cohort, assays: dict[str, Assay]) -> None:
+    ids = cohort.patient_ids[::-1]
+    packed = pack_cohort(cohort, assays, ids, summary=True, detail=True)
+    pairs = [(assay.modality, assay.table) for assay in assays.values()]
+    found = table_columns(packed, build_visit_table(cohort, pairs, ids, ["os"], detail=True))
+    assert packed.summary is not None
+    np.testing.assert_array_equal(found, packed.summary)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import Modality
 from fusion.data.targets import visit_outcomes, visit_responses
 from fusion.data.visit_table import summary_columns
-from fusion.types import Outcome, PatientBatch, Response, Samples
+from fusion.types import Outcome, PatientBatch, Response, Samples, VisitTable
 
 #: Task whose target is the class of response; every other task is the endpoint of its own name.
 RESPONSE = "response"
@@ -122,6 +122,14 @@ def pack_cohort(
         targets=targets,
         summary=spread(summary_columns(cohort, pairs, visits, detail=detail), np.nan) if summary else None,
     )
+
+
+def table_columns(batch: PatientBatch, table: VisitTable) -> Float[Tensor, "B T P"]:
+    """What a table of the batch's patients has in its columns, laid out as `PatientBatch.summary`."""
+    row = pd.Series(np.arange(batch.num_patients), index=list(batch.patient_ids))
+    full = np.full((*batch.visit_mask.shape, table.features.shape[1]), np.nan, dtype=np.float32)
+    full[row.loc[table.patient_ids].to_numpy(), table.visit] = table.features
+    return torch.from_numpy(full)
 
 
 def _pack_samples(cohort: Cohort, assay: Assay, row: pd.Series, num_visits: int) -> Samples:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import Assay, pack_cohort, select_patients
+from fusion.data.dataset import select_patients
 from fusion.explain.pool import Pool, summary_slices
 from fusion.training.fold import FittedFold
 from fusion.types import PatientBatch
@@ -86,10 +86,7 @@ def open_view(
     """
     if not held_out:
         raise ValueError("this fold holds no patient out; explain a fold that does, or another patient")
-    assays = {name: Assay(modality, tables[name]) for name, modality in fitted.modalities.items()}
-    ids = (*held_out, *inside)
-    plain, detail = bool(fitted.ensemble.anchors), fitted.ensemble.plan.detail
-    batch = pack_cohort(cohort, assays, ids, summary=plain, detail=detail)
+    batch = fitted.pack(cohort, tables, (*held_out, *inside))
     fitted.ensemble.eval()
     return FoldView(
         fitted=fitted, cohort=cohort, tables=tables, held_out=tuple(held_out), inside=tuple(inside), batch=batch

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from fusion.data.cohort import Cohort
-from fusion.data.dataset import RESPONSE, Assay, fit_assays, pack_cohort, select_patients
+from fusion.data.dataset import RESPONSE, Assay, fit_assays, pack_cohort, select_patients, table_columns
 from fusion.data.splits import Split
 from fusion.data.targets import survival_tasks
 from fusion.data.visit_table import build_visit_table
@@ -46,12 +46,15 @@ def fit_fold(
     fit_assays(cohort, assays, patient_ids)
     modalities = {name: assay.modality for name, assay in assays.items()}
     tasks = tuple(recipe.task_weights)
-    batch = pack_cohort(cohort, assays, patient_ids, tasks, summary=bool(recipe.plan.models), detail=recipe.plan.detail)
+    batch = pack_cohort(cohort, assays, patient_ids, tasks)
     inner_fold = _inner_folds(batch, split, recipe.num_members)
 
     seed = split_seed(recipe.seed, split)
     pl.seed_everything(seed, verbose=False)
-    table = _plain_table(cohort, assays, patient_ids, tasks, recipe.plan.detail) if recipe.plan.models else None
+    table = None
+    if recipe.plan.models:
+        table = _plain_table(cohort, assays, patient_ids, tasks, recipe.plan.detail)
+        batch = replace(batch, summary=table_columns(batch, table))
     losses = recipe.make_losses()
     chosen = {} if table is None else {t: recipe.plan.of(t, table) for t in tasks if losses[t].direction is not None}
     anchored = {task: [each.name for each in models] for task, models in chosen.items() if models}

@@ -27,6 +27,7 @@ from fusion.training.checkpoint import (
 from fusion.training.ensemble import Ensemble, Loss
 from fusion.training.predictions import prediction_frame
 from fusion.training.pretraining.base import NoPretraining, Pretraining
+from fusion.types import PatientBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +122,23 @@ class FittedFold:
     cuts: Mapping[str, Sequence[float]]
     inner_loss: float
 
+    def pack(self, cohort: Cohort, tables: Mapping[str, object], patient_ids: Sequence[str]) -> PatientBatch:
+        """These patients as the ensemble reads them, without targets.
+
+        Args:
+            cohort: Where the patients are.
+            tables: Raw table of every modality.
+            patient_ids: Patients, in the order of the batch.
+        """
+        assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
+        plain, detail = bool(self.ensemble.anchors), self.ensemble.plan.detail
+        return pack_cohort(cohort, assays, patient_ids, summary=plain, detail=detail)
+
     def predict(
         self, cohort: Cohort, tables: Mapping[str, object], patient_ids: Sequence[str], times: Sequence[float]
     ) -> pd.DataFrame:
         """Rows of every task at every visit of these patients."""
-        assays = {name: Assay(modality, tables[name]) for name, modality in self.modalities.items()}
-        plain, detail = bool(self.ensemble.anchors), self.ensemble.plan.detail
-        batch = pack_cohort(cohort, assays, patient_ids, summary=plain, detail=detail)
+        batch = self.pack(cohort, tables, patient_ids)
         predictions = self.ensemble.predict(batch, torch.tensor(times, dtype=torch.float32))
         return prediction_frame(cohort, batch, predictions, times, self.cuts)
 

@@ -292,8 +292,7 @@ class Histology(Modality):
         return {**super().sizes, "coordinate_columns": len(PLACE) if self.coordinates else 0}
 
     def summarise(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
-        means = self._slide_scaling.standardise(self._mean_patches(table, sample_ids))
-        summary = self._slide_components.scores(means).astype(np.float32)
+        summary = self._mean_columns(self._mean_patches(table, sample_ids)).astype(np.float32)
         return np.column_stack([summary, self._shares(table, sample_ids)]) if self.summary_prototypes else summary
 
     @property
@@ -341,9 +340,11 @@ class Histology(Modality):
         return np.concatenate(rows).astype(np.float32)
 
     def _mean_columns(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Components of mean patches, "S C"."""
         return self._slide_components.scores(self._slide_scaling.standardise(means))
 
     def _share_columns(self, prototypes: Prototypes, patches: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shares of the prototypes with all patches, then without each, "R+1 K"."""
         roots = np.sqrt(_less_each(prototypes.membership(patches)).clip(min=0.0))
         return self._share_scaling.standardise(roots)
 

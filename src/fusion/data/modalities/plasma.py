@@ -49,7 +49,7 @@ class Plasma(SerialTable):
     def detail(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         if self._regrowth is None:
             return super().detail(table, sample_ids)
-        mine = table.course[table.course.isin(set(table.course.loc[list(sample_ids)]))]
+        mine = table.courses_of(sample_ids)
         told = pd.DataFrame(self._regrowth.read(*self._fractions(table, mine)), index=mine.index)
         return told.loc[list(sample_ids)].to_numpy(dtype=np.float32)
 

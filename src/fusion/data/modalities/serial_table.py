@@ -49,6 +49,10 @@ class SerialData:
     detected: Mapping[str, "pd.Series[float]"] = field(default_factory=dict)
     day: "pd.Series[float] | None" = None
 
+    def courses_of(self, sample_ids: Sequence[str]) -> "pd.Series[str]":
+        """`course` of the patients of these samples, all of their samples."""
+        return self.course[self.course.isin(set(self.course.loc[list(sample_ids)]))]
+
 
 @dataclass(frozen=True)
 class Analyte:
@@ -195,7 +199,7 @@ class SerialTable(Modality):
 
     def _encode(self, table: SerialData, sample_ids: Sequence[str]) -> pd.DataFrame:
         _check_listed(table, sample_ids)
-        mine = table.course.loc[table.course.isin(set(table.course.loc[list(sample_ids)]))]
+        mine = table.courses_of(sample_ids)
         course = self._course_of(table, mine)
         levels, changes = course.level, {kind: CHANGES[kind](course) for kind in self.changes}
         columns: dict[str, pd.Series[float]] = {}

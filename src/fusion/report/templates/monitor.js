@@ -19,7 +19,7 @@ function rowOf(patient, index) {
     response: patient.response.filter(known).at(-1) ?? null,
     alarm: known(alarm) ? 1 : patient.alerts.some(known) ? 0 : null,
     alarmDay: alarm,
-    alarmOver: patient.day.filter((_, i) => i <= at && patient.alerts[i]?.[0]).at(-1) ?? null,
+    alarmOver: lastAlarm(patient, at),
     assays: patient.sampled.filter((states) => states[at] > 0).length,
     names: META.modalities.filter((_, i) => patient.sampled[i][at] > 0).map(called),
     ended: patient.status[0] === 1 || patient.status[0] === 2,

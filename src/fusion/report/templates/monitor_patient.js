@@ -17,10 +17,12 @@ const scanAt = (patient, index) => patient.scans.filter(([day, size]) => day <= 
 // A rise from the lowest value so far, which a fall against baseline may hide; empty where there is none to speak of.
 const riseWords = (point) => (point && point[3] && known(point[7]) && point[7] >= 1.5 ? `×${Number(point[7].toPrecision(2))} its lowest so far` : "");
 
-// Day of the alarm that is up at a visit: raised there, or not long before. Null without one.
+// Day of the last alarm raised by a visit, and of the one that is still up there: raised not long before. Null without one.
+const lastAlarm = (patient, index) => patient.day.filter((_, i) => i <= index && patient.alerts[i]?.[0]).at(-1) ?? null;
+
 function alarmAt(patient, index) {
-  const up = patient.day.filter((day, i) => i <= index && patient.alerts[i]?.[0] && patient.day[index] - day <= META.alertDays);
-  return up.at(-1) ?? null;
+  const day = lastAlarm(patient, index);
+  return known(day) && patient.day[index] - day <= META.alertDays ? day : null;
 }
 
 function dnaValue(point) {
