@@ -32,6 +32,16 @@ def test_other_rows_are_imputed_and_clipped_with_what_training_knew():
     assert other[0, 1] == median[0, 1]
 
 
+def test_gaps_take_the_median_of_what_was_seen():
+    rng = np.random.default_rng(0)
+    for rows in (1, 2, 9, 10):
+        features = np.where(rng.random((rows, 40)) < 0.4, NAN, rng.normal(size=(rows, 40)))
+        design = Design().fit(features, ["clinical"] * 40)
+        seen = np.isfinite(features).any(axis=0)
+        np.testing.assert_allclose(design.median[seen], np.nanmedian(features[:, seen], axis=0))
+        assert not design.median[~seen].any()
+
+
 def test_no_row_and_no_column_are_defined():
     assert Design().fit(FEATURES[:0], MODALITY).transform(FEATURES).shape == (4, 0)
     assert Design().fit(FEATURES[:, :0], []).transform(FEATURES[:, :0]).shape == (4, 0)

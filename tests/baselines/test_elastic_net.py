@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fusion.baselines import elastic_net, hazard
 from fusion.baselines.elastic_net import ElasticNetCox
 from fusion.baselines.lasso import LEAST_SHARE, NUM_PENALTIES, elastic_net_path
 from fusion.baselines.newton import PartialLikelihood
@@ -17,6 +18,10 @@ def simulated(patients: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarra
     return design, rng.exponential(np.exp(-design[:, 0] + design[:, 1])), rng.random(patients) < 0.7
 
 
+def whole_path(*args, **options) -> np.ndarray:
+    return np.stack(list(elastic_net_path(*args, **options)), axis=1)
+
+
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_each_step_of_the_path_is_optimal(l1_ratio):
     """Where a coefficient is not zero, the likelihood pulls exactly as hard as the penalty; elsewhere, no harder."""
@@ -24,7 +29,7 @@ def test_each_step_of_the_path_is_optimal(l1_ratio):
     likelihood = PartialLikelihood(duration, event)
     pull = np.abs(likelihood.derivatives(design, np.zeros(len(design)))[0]) / len(design)
     largest = pull.max() / l1_ratio
-    path = elastic_net_path(design, duration, event, l1_ratio, tolerance=1e-4)
+    path = whole_path(design, duration, event, l1_ratio, tolerance=1e-4)
     assert path.shape == (SIGNAL + NOISE, NUM_PENALTIES)
     for step in (1, 10, NUM_PENALTIES - 1):
         alpha, beta = largest * LEAST_SHARE ** (step / (NUM_PENALTIES - 1)), path[:, step]
@@ -59,13 +64,13 @@ def test_tied_times_do_not_end_the_path():
     weak = 0.5 * (design[:, 1] - design[:, 0])
     tied = np.ceil(np.random.default_rng(1).exponential(np.exp(weak)) * 4) * 42
     assert len(np.unique(tied)) < len(tied) / 5
-    path = elastic_net_path(design, tied, event, 0.5)
+    path = whole_path(design, tied, event, 0.5)
     assert (np.diff(np.abs(path).sum(axis=0)) > 0).all()
 
 
 def test_no_event_gives_no_coefficient():
     design, duration, _ = simulated(20)
-    assert not elastic_net_path(design, duration, np.zeros(20, dtype=np.bool_), 0.5).any()
+    assert not whole_path(design, duration, np.zeros(20, dtype=np.bool_), 0.5).any()
 
 
 def test_the_path_agrees_with_scikit_survival():
@@ -74,14 +79,26 @@ def test_the_path_agrees_with_scikit_survival():
     outcome = np.array(list(zip(event, duration, strict=True)), dtype=[("event", bool), ("time", float)])
     theirs = linear_model.CoxnetSurvivalAnalysis(l1_ratio=0.5, n_alphas=NUM_PENALTIES, alpha_min_ratio=LEAST_SHARE)
     np.testing.assert_allclose(
-        elastic_net_path(design, duration, event, 0.5, tolerance=1e-6), theirs.fit(design, outcome).coef_, atol=2e-3
+        whole_path(design, duration, event, 0.5, tolerance=1e-6), theirs.fit(design, outcome).coef_, atol=2e-3
     )
 
 
-def test_a_path_that_ends_early_is_the_same_as_far_as_it_goes():
-    rng = np.random.default_rng(3)
-    design, duration, event = rng.normal(size=(80, 12)), rng.exponential(size=80), rng.random(80) < 0.7
-    whole = elastic_net_path(design, duration, event, 0.5)
-    short = elastic_net_path(design, duration, event, 0.5, last=7)
-    np.testing.assert_array_equal(short[:, :8], whole[:, :8])
-    assert not short[:, 8:].any()
+def test_a_path_is_walked_no_further_than_it_is_asked(monkeypatch):
+    """Tuning leaves a path once the held-out likelihood has fallen far below its best, and finds the same place."""
+    design, duration, event = simulated()
+    walked = []
+
+    def counted(*args):
+        for beta in elastic_net_path(*args):
+            walked.append(beta)
+            yield beta
+
+    places = {}
+    for limit in (5.0, np.inf):
+        walked.clear()
+        monkeypatch.setattr(hazard, "GIVE_UP", limit)
+        monkeypatch.setattr(elastic_net, "elastic_net_path", counted)
+        places[limit] = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], duration, event).place
+        steps = (len(walked) - places[limit] - 1) / 5
+        assert steps == NUM_PENALTIES if limit == np.inf else places[limit] < steps <= NUM_PENALTIES
+    assert places[5.0] == places[np.inf] > 0

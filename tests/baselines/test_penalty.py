@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fusion.baselines import penalty
 from fusion.baselines.newton import fit_ridge_cox
-from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
+from fusion.baselines.penalty import inner_folds, rotate, square_root, tune_shares, variances
 from fusion.baselines.ridge import CrossValidatedCox
 
 
@@ -55,7 +56,39 @@ def test_a_block_apart_is_shrunk_less_than_the_noise_beside_it():
 
 def test_noise_beside_no_signal_is_shrunk_away():
     features, duration, event = simulated(150, 40)
-    score = CrossValidatedCox(duration, event)
+    scores = CrossValidatedCox(duration, event)
     blocks = [*["clinical"] * 9, *["expression"] * 30]
-    assert sum(tune_shares(features[:, 1:], blocks, score).values()) < 0.1
-    assert sum(tune_shares(features[:, 1:], blocks, score, apart="clinical").values()) < 0.3
+    assert sum(tune_shares(features[:, 1:], blocks, scores).values()) < 0.1
+    assert sum(tune_shares(features[:, 1:], blocks, scores, apart="clinical").values()) < 0.3
+
+
+def test_tuning_that_gives_up_on_ever_worse_models_finds_what_the_whole_grid_does(monkeypatch):
+    features, duration, event = simulated(150, 40)
+    scores, asked = CrossValidatedCox(duration, event), []
+
+    def counted(columns, penalties):
+        for score in scores(columns, penalties):
+            asked.append(score)
+            yield score
+
+    found = {}
+    for limit in (penalty.GIVE_UP, np.inf):
+        monkeypatch.setattr(penalty, "GIVE_UP", limit)
+        blocks = [*["clinical"] * 9, *["expression"] * 30]
+        asked.clear()
+        found[limit] = [tune_shares(features[:, 1:], blocks, counted, apart=apart) for apart in (None, "clinical")]
+        found[limit].append(len(asked))
+    (*early, steps), (*whole, all_steps) = found.values()
+    assert early == whole
+    assert steps < all_steps == 1 + len(penalty.VARIANCES) + 1 + 4 * (1 + len(penalty.VARIANCES))
+
+
+@pytest.mark.parametrize("columns", [20, 90])
+def test_a_square_root_of_the_design_is_scored_as_the_design_itself(columns):
+    features, duration, event = simulated(60, columns)
+    variance = np.full(features.shape[1], 0.02)
+    scores = CrossValidatedCox(duration, event)
+    penalties = (1.0, 0.5, 0.1)  # each goes on from the one before
+    fast = list(scores(square_root(features, variance), penalties))
+    plain = [next(scores(rotate(features, variance)[0], (each,))) for each in penalties]
+    np.testing.assert_allclose(fast, plain, rtol=1e-4)

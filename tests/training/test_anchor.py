@@ -1,5 +1,6 @@
 """Anchors say what the plain models say, do not know the inner fold that they left out, and come back from disk."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.plasma import Plasma
 from fusion.data.read import read_cohort
 from fusion.data.visit_table import build_visit_table
-from fusion.training.anchor import AnchorModel, Anchors, left_out, linear_rules
+from fusion.training.anchor import AnchorModel, Anchors, Fits, left_out, linear_rules
 from fusion.types import PatientBatch, VisitTable
 
 
@@ -46,7 +47,7 @@ def fitted(
     )
     inner = {patient: index % folds for index, patient in enumerate(batch.patient_ids)}
     row_fold = torch.tensor([inner[str(patient)] for patient in table.patient_ids])
-    return anchors, anchors.fit(table, task, row_fold, folds)
+    return anchors, anchors.fit(Fits(table, row_fold, folds), task)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,8 @@ def test_a_twin_is_the_plain_model_fitted_without_its_fold(model, packed):
     batch, table = packed
     _, twins = fitted([model], packed, "os")
     kept = np.array([batch.patient_ids.index(str(p)) % 2 == 1 for p in table.patient_ids])
-    said = model.settled().fit(table.rows(kept), "os").predict(table, np.array([100.0]))
+    settled = copy.copy(model).fit(table, "os").settled()
+    said = settled.fit(table.rows(kept), "os").predict(table, np.array([100.0]))
     assert isinstance(said, SurvivalEstimate)
     mine = twins[0](batch.summary, batch.day)[0][batch.visit_mask].double().numpy()
     first = table.visit == 0
@@ -158,6 +160,25 @@ def test_who_will_die_early_speaks_against_response(packed):
     assert anchor.applies(table, "response")
     assert not anchor.applies(table, "os")
     anchors = Anchors([anchor], num_columns=table.features.shape[1])
-    anchors.fit(table, "response", torch.zeros(len(table), dtype=torch.long), 0)
+    anchors.fit(Fits(table, torch.zeros(len(table), dtype=torch.long), 0), "response")
     risk, _ = fitted([CoxAll()], packed, "os")
     torch.testing.assert_close(anchors(batch.summary, batch.day), -risk(batch.summary, batch.day))
+
+
+def test_what_two_tasks_ask_for_is_fitted_once(packed, monkeypatch: pytest.MonkeyPatch):
+    """The same model of the same endpoint; not one with other settings, nor one of another endpoint."""
+    asked = []
+    fit = LandmarkCox.fit
+    monkeypatch.setattr(LandmarkCox, "fit", lambda self, table, task: asked.append(task) or fit(self, table, task))
+    table = packed[1]
+    fits = Fits(table, torch.arange(len(table)) % 2, 2)
+
+    def of(endpoint: str | None, **options) -> AnchorModel:
+        return AnchorModel(model=LandmarkCox(landmarks=[21], **options), first=1.0, later=1.0, endpoint=endpoint)
+
+    whole, parts = fits(of(None), "os")
+    assert fits(of("os"), "response") == (whole, parts)
+    assert asked == ["os"] * 3
+    other, _ = fits(of("os", min_events=5), "response")
+    assert other is not whole
+    assert asked == ["os"] * 6

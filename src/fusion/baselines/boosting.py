@@ -3,14 +3,14 @@
 N patients, D columns of the design, K numbers of trees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fusion.baselines.design import Design
 from fusion.baselines.extra import can_learn, has_sksurv, outcome_array
-from fusion.baselines.hazard import FirstVisitHazard, HazardModel, held_out_likelihood
+from fusion.baselines.hazard import FirstVisitHazard, HazardModel, best_step
 from fusion.baselines.newton import Bools, Floats
 from fusion.survival import breslow
 from fusion.types import VisitTable
@@ -33,14 +33,14 @@ class BoostedCox(HazardModel):
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
 
-        def path(keep: Bools) -> Floats:
-            steps = np.zeros((len(design), self.max_trees + 1))
+        def path(keep: Bools) -> Iterator[Floats]:
+            yield np.zeros(len(design))
             if can_learn(design[keep], event[keep]):
-                trees = self._grow(design[keep], duration[keep], event[keep], self.max_trees)
-                steps[:, 1:] = np.stack(list(trees.staged_predict(design)), axis=1)
-            return steps
+                yield from self._grow(design[keep], duration[keep], event[keep], self.max_trees).staged_predict(design)
+            else:
+                yield from [np.zeros(len(design))] * self.max_trees
 
-        num_trees = int(held_out_likelihood(duration, event, path).argmax())
+        num_trees = best_step(duration, event, path)
         self.trees = self._grow(design, duration, event, num_trees) if num_trees else None
         self.baseline = breslow(self.log_hazard(features), duration, event)
         return self

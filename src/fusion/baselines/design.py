@@ -24,14 +24,17 @@ class Design:
     def fit(self, features: Floats, modality: Sequence[str]) -> "Design":
         """Learn from the rows of the training part; `modality` names the block of each column."""
         seen = np.isfinite(features)
-        self.measured = seen.any(axis=0)
+        count = seen.sum(axis=0)
+        self.measured = count > 0
         self.median = np.zeros(features.shape[1])
         if len(features):
-            self.median[self.measured] = np.nanmedian(np.where(seen, features, np.nan)[:, self.measured], axis=0)
-        patterns = np.unique(~seen, axis=1, return_index=True)[1] if features.shape[1] else np.zeros(0, dtype=np.int64)
-        self.patterns = np.array(
-            [i for i in np.sort(patterns) if seen[:, i].any() and not seen[:, i].all()], dtype=np.int64
-        )
+            ordered = np.sort(np.where(seen, features, np.nan), axis=0)  # what is missing comes last
+            middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2]).clip(max=len(features) - 1)
+            self.median[self.measured] = np.take_along_axis(ordered, middle, axis=0).mean(axis=0)[self.measured]
+        first: dict[bytes, int] = {}
+        for column, pattern in enumerate(np.packbits(seen, axis=0).T):
+            first.setdefault(pattern.tobytes(), column)
+        self.patterns = np.array([i for i in first.values() if 0 < count[i] < len(features)], dtype=np.int64)
         raw = self._raw(features)
         self.mean = raw.mean(axis=0) if len(raw) else np.zeros(raw.shape[1])
         scale = raw.std(axis=0) if len(raw) else np.zeros(raw.shape[1])

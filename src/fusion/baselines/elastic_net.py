@@ -1,12 +1,13 @@
 """Elastic-net Cox on all features of the first visit.
 
-N patients, D columns of the design, K penalties.
+N patients, D columns of the design.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from fusion.baselines.design import Design
-from fusion.baselines.hazard import FirstVisitHazard, HazardModel, held_out_likelihood
+from fusion.baselines.hazard import FirstVisitHazard, HazardModel, best_step
 from fusion.baselines.lasso import elastic_net_path
 from fusion.baselines.newton import Bools, Floats
 from fusion.survival import breslow
@@ -30,13 +31,15 @@ class ElasticNetCox(HazardModel):
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
 
-        def path(keep: Bools) -> Floats:
-            return design @ elastic_net_path(design[keep], duration[keep], event[keep], self.l1_ratio)
+        def path(keep: Bools) -> Iterator[Floats]:
+            return (
+                design @ beta for beta in elastic_net_path(design[keep], duration[keep], event[keep], self.l1_ratio)
+            )
 
         if self.place is None:
-            self.place = int(held_out_likelihood(duration, event, path).argmax())
-        path_to_it = elastic_net_path(design, duration, event, self.l1_ratio, last=self.place)
-        self.coefficients: Floats = path_to_it[:, self.place]
+            self.place = best_step(duration, event, path)
+        path_to_it = elastic_net_path(design, duration, event, self.l1_ratio)
+        self.coefficients: Floats = next(islice(path_to_it, self.place, None))
         self.baseline = breslow(design @ self.coefficients, duration, event)
         return self
 

@@ -1,7 +1,9 @@
 """The path of an elastic-net Cox model by accelerated proximal gradient steps (Beck & Teboulle 2009).
 
-N rows, D columns, K penalties.
+N rows, D columns.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,8 +25,7 @@ def elastic_net_path(
     num_penalties: int = NUM_PENALTIES,
     least_share: float = LEAST_SHARE,
     tolerance: float = TOLERANCE,
-    last: int | None = None,
-) -> Floats:
+) -> Iterator[Floats]:
     """Coefficients along a path of falling penalties that starts at none (Simon et al. 2011).
 
     The objective is the mean log partial likelihood (Efron) less
@@ -38,23 +39,21 @@ def elastic_net_path(
         num_penalties: Steps of the path.
         least_share: Last penalty, as a share of the first.
         tolerance: Largest violation of the optimality conditions at which a step of the path is done with.
-        last: Step at which the path may end, whose coefficients alone are wanted; later ones stay zero.
 
-    Returns:
-        Coefficients, "D K"; zeros where there is no column or no event.
+    Yields:
+        Coefficients, "D", of each penalty in turn, made when they are asked for; zeros where there is no column or no
+        event.
     """
     num_rows, num_columns = design.shape
-    path = np.zeros((num_columns, num_penalties))
-    if not num_columns or not event.any():
-        return path
+    beta, step, largest = np.zeros(num_columns), 1.0, 0.0
     likelihood = PartialLikelihood(duration, event)
-    _, residuals = likelihood.value_and_residuals(np.zeros(num_rows))
-    largest = np.abs(design.T @ residuals).max() / num_rows / l1_ratio
+    if event.any():
+        _, residuals = likelihood.value_and_residuals(np.zeros(num_rows))
+        largest = np.abs(design.T @ residuals).max(initial=0.0) / num_rows / l1_ratio
     if largest <= 0:
-        return path
-    beta, step = np.zeros(num_columns), 1.0
-    wanted = num_penalties if last is None else last + 1
-    for place, penalty in enumerate(largest * np.geomspace(1.0, least_share, num_penalties)[:wanted]):
+        yield from [beta] * num_penalties
+        return
+    for penalty in largest * np.geomspace(1.0, least_share, num_penalties):
         ahead, momentum = beta, 1.0
         for _ in range(MAX_STEPS):
             value, residuals = likelihood.value_and_residuals(design @ ahead)
@@ -73,9 +72,8 @@ def elastic_net_path(
             moved, beta, momentum = np.abs(proposed - beta).max(), proposed, following
             if moved <= tolerance * step:
                 break
-        path[:, place] = beta
+        yield beta
         step *= 1.5
-    return path
 
 
 def _shrunk(values: Floats, penalty: float, l1_ratio: float) -> Floats:

@@ -4,7 +4,7 @@ N patients, D columns of the design, R columns after rotation.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fusion.baselines.base import Baseline, Floats, ResponseEstimate, all_columns, clinical_columns, first_row
 from fusion.baselines.design import Design
+from fusion.baselines.newton import solve
 from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
 from fusion.types import VisitTable
 
@@ -21,20 +22,27 @@ NEWTON_STEPS = 25
 Fitted = TypeVar("Fitted", bound="_FirstVisitLogistic")
 
 
-def fit_ridge_logistic(columns: Floats, label: NDArray[np.int64], penalty: float) -> tuple[Floats, float]:
-    """Coefficients "R" and intercept; the log odds of the class share where a class or every column is lacking."""
+def fit_ridge_logistic(
+    columns: Floats, label: NDArray[np.int64], penalty: float, *, start: tuple[Floats, float] | None = None
+) -> tuple[Floats, float]:
+    """Coefficients "R" and intercept; the log odds of the class share where a class or every column is lacking.
+
+    Args:
+        columns: Covariates, "N R".
+        label: 0 or 1, "N".
+        penalty: Ridge on the coefficients.
+        start: Coefficients and intercept to go on from.
+    """
     if columns.shape[1] == 0 or len(np.unique(label)) < 2:
         positive = float(label.sum()) + 0.5
         return np.zeros(columns.shape[1]), float(np.log(positive / (len(label) + 1.0 - positive)))
     design = np.column_stack([columns, np.ones(len(columns))])
     ridge = np.append(np.full(columns.shape[1], penalty), 0.0)
-    beta = np.append(np.zeros(columns.shape[1]), np.log(label.mean() / (1 - label.mean())))
+    beta = np.append(*(start or (np.zeros(columns.shape[1]), np.log(label.mean() / (1 - label.mean())))))
     for _ in range(NEWTON_STEPS):
         positive = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -30, 30)))
         spread = positive * (1 - positive) + 1e-6
-        step = np.linalg.solve(
-            (design.T * spread) @ design + np.diag(ridge), design.T @ (label - positive) - ridge * beta
-        )
+        step = solve((design.T * spread) @ design + np.diag(ridge), design.T @ (label - positive) - ridge * beta)
         beta = beta + step * min(1.0, 3.0 / np.abs(design @ step).max(initial=1e-9))  # no log odds jumps by more than 3
         if np.abs(step).max() < 1e-4:
             break
@@ -48,15 +56,18 @@ class CrossValidatedLogistic:
         self.label = label
         self.fold = inner_folds(label == 1)
 
-    def __call__(self, columns: Floats, penalty: float) -> float:
-        """Sum over the folds of the log likelihood of the left-out patients."""
+    def __call__(self, columns: Floats, penalties: Sequence[float]) -> Iterator[float]:
+        """For each penalty, the sum over the folds of the log likelihood of the left-out patients."""
         sign = 2.0 * self.label - 1.0
-        score = 0.0
-        for k in np.unique(self.fold):
-            out = self.fold == k
-            coefficients, intercept = fit_ridge_logistic(columns[~out], self.label[~out], penalty)
-            score -= float(np.logaddexp(0.0, -sign[out] * (columns[out] @ coefficients + intercept)).sum())
-        return score
+        found: dict[int, tuple[Floats, float]] = {}
+        for penalty in penalties:
+            score = 0.0
+            for k in np.unique(self.fold).tolist():
+                out = self.fold == k
+                fitted = fit_ridge_logistic(columns[~out], self.label[~out], penalty, start=found.get(k))
+                score -= float(np.logaddexp(0.0, -sign[out] * (columns[out] @ fitted[0] + fitted[1])).sum())
+                found[k] = fitted
+            yield score
 
 
 class RidgeLogistic:

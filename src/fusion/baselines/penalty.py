@@ -3,8 +3,7 @@
 N patients, D columns of the design, M blocks, R columns after rotation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,9 @@ Floats = NDArray[np.float64]
 VARIANCES = (0.02, 0.05, 0.12, 0.3, 0.8, 2.0, 5.0)
 #: The same for the few columns of a block that is tuned apart.
 VARIANCES_APART = (0.05, 0.15, 0.4, 1.0)
+
+#: Once the held-out log likelihood of ever larger models lies this far below its best, it does not come back.
+GIVE_UP = 5.0
 
 
 def inner_folds(event: NDArray[np.bool_], num_folds: int = 5, seed: int = 0) -> NDArray[np.int64]:
@@ -43,6 +45,16 @@ def rotate(design: Floats, variance: Floats) -> tuple[Floats, Floats]:
     return vectors[:, keep] * roots, scale[:, None] * (scaled.T @ (vectors[:, keep] / roots))
 
 
+def square_root(design: Floats, variance: Floats) -> Floats:
+    """The columns of `rotate` but for a rotation of their own; ten times faster, and no coefficient can be led back."""
+    scaled = design * np.sqrt(variance)
+    if scaled.shape[1] <= scaled.shape[0]:
+        return scaled
+    gram = scaled @ scaled.T
+    gram[np.diag_indices(len(gram))] += 1e-9 * max(float(gram.trace()), 1e-300)  # centred columns leave a rank missing
+    return np.linalg.cholesky(gram)
+
+
 def variances(blocks: Sequence[str], shares: Mapping[str, float]) -> Floats:
     """Prior variance of every column's coefficient, "D"; its inverse is the ridge penalty, zero leaves a column out.
 
@@ -55,7 +67,11 @@ def variances(blocks: Sequence[str], shares: Mapping[str, float]) -> Floats:
 
 
 def tune_shares(
-    design: Floats, blocks: Sequence[str], score: Callable[[Floats, float], float], *, apart: str | None = None
+    design: Floats,
+    blocks: Sequence[str],
+    scores: Callable[[Floats, Sequence[float]], Iterator[float]],
+    *,
+    apart: str | None = None,
 ) -> dict[str, float]:
     """Variance of the predictor that each block of columns gets.
 
@@ -67,23 +83,29 @@ def tune_shares(
     Args:
         design: Standardised columns, "N D".
         blocks: Block of each column, "D".
-        score: Cross-validated score of a ridge with this penalty on these (rotated) columns, higher is better.
+        scores: Cross-validated log likelihood of a ridge on (rotated) columns, for each of these falling penalties.
         apart: Block whose variance is chosen apart from that of the others.
     """
     names, block, size = np.unique(np.array(blocks, dtype=np.str_), return_inverse=True, return_counts=True)
     is_apart = names == apart
-    chosen, best = np.zeros(len(names)), score(design[:, :0], 1.0)
+    chosen, best = np.zeros(len(names)), next(scores(design[:, :0], (1.0,)))
     if not is_apart.any() or is_apart.all():
-        columns, _ = rotate(design, (1.0 / (len(names) * size))[block])
-        for variance in VARIANCES:
-            scored = score(columns, 1.0 / variance)
+        columns = square_root(design, (1.0 / (len(names) * size))[block])
+        penalties = [1.0 / variance for variance in VARIANCES]
+        for variance, scored in zip(VARIANCES, scores(columns, penalties), strict=True):
             if scored > best:
                 chosen, best = np.full(len(names), variance / len(names)), scored
+            elif scored < best - GIVE_UP:
+                break
     else:
-        for own, others in product(VARIANCES_APART, (0.0, *VARIANCES)):
-            shares = np.where(is_apart, own, others / np.sum(~is_apart))
-            columns, _ = rotate(design, (shares / size)[block])
-            scored = score(columns, 1.0)
-            if scored > best:
-                chosen, best = shares, scored
+        for own in VARIANCES_APART:
+            best_of_own = -np.inf
+            for others in (0.0, *VARIANCES):
+                shares = np.where(is_apart, own, others / np.sum(~is_apart))
+                scored = next(scores(square_root(design, (shares / size)[block]), (1.0,)))
+                best_of_own = max(best_of_own, scored)
+                if scored > best:
+                    chosen, best = shares, scored
+                elif scored < best_of_own - GIVE_UP:
+                    break
     return dict(zip(names.tolist(), chosen.tolist(), strict=True))

@@ -3,7 +3,7 @@
 N patients, D columns of the design, R columns after rotation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,17 @@ class CrossValidatedCox:
         self.everyone = PartialLikelihood(duration, event)
         self.parts = [(fold != k, PartialLikelihood(duration[fold != k], event[fold != k])) for k in np.unique(fold)]
 
-    def __call__(self, columns: Floats, penalty: float) -> float:
-        """Sum over the folds of what the left-out patients add to the likelihood."""
-        score = 0.0
-        for keep, part in self.parts:
-            beta = maximise(columns[keep], part, penalty, tolerance=1e-4)
-            score += self.everyone.value(columns @ beta) - part.value(columns[keep] @ beta)
-        return score
+    def __call__(self, columns: Floats, penalties: Sequence[float]) -> Iterator[float]:
+        """For each penalty, the sum over the folds of what the left-out patients add to the likelihood."""
+        kept = [columns[keep] for keep, _ in self.parts]
+        betas = [np.zeros(columns.shape[1]) for _ in self.parts]
+        for penalty in penalties:
+            score = 0.0
+            for place, (_, part) in enumerate(self.parts):
+                beta = maximise(kept[place], part, penalty, tolerance=1e-4, start=betas[place])
+                score += self.everyone.value(columns @ beta) - part.value(kept[place] @ beta)
+                betas[place] = beta
+            yield score
 
 
 class RidgeCox(HazardModel):
@@ -48,8 +52,8 @@ class RidgeCox(HazardModel):
         self.design = Design().fit(features, modality)
         design = self.design.transform(features)
         if self.shares is None:
-            score = CrossValidatedCox(duration, event)
-            self.shares = tune_shares(design, self.design.blocks, score, apart=self.apart)
+            scores = CrossValidatedCox(duration, event)
+            self.shares = tune_shares(design, self.design.blocks, scores, apart=self.apart)
         self.variance = variances(self.design.blocks, self.shares)
         columns, back = rotate(design, self.variance)
         self.coefficients: Floats = back @ fit_ridge_cox(columns, duration, event, 1.0)

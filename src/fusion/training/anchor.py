@@ -12,6 +12,7 @@ Dimension key: K plain models, L landmarks, P columns of the table, D = 2 P colu
 (values, then indicators of gaps), B patients, T visits, N rows.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -63,10 +64,6 @@ class AnchorModel:
         """Whether it can speak of a task."""
         of_response = self.endpoint is None or task in table.responses
         return of_response and self.model.applies(table, self.endpoint or task)
-
-    def fitted(self, model: Baseline, table: VisitTable, task: str) -> Baseline:
-        """`model`, this one or a twin of it, fitted to what it speaks by."""
-        return model.fit(table, self.endpoint or task)
 
     @property
     def sign(self) -> float:
@@ -142,6 +139,33 @@ def _rule(model: Any, day: float, level: float) -> LinearRule:
     return LinearRule(day=day, median=design.median, mean=mean, scale=scale, weight=weight, level=level)
 
 
+class Fits:
+    """Plain models fitted to a training part, tuning included, and again without each inner fold.
+
+    What was tuned is kept in the latter: a penalty is one number, and choosing it anew each time made a fold twice as
+    slow. Where two tasks ask for the same model of the same endpoint, it is fitted once.
+
+    Args:
+        table: The training part.
+        inner_fold: Inner fold of each row of the table, "N".
+        num_folds: Inner folds.
+    """
+
+    def __init__(self, table: VisitTable, inner_fold: Int[Tensor, " N"], num_folds: int) -> None:
+        self.table = table
+        self.parts = [table.rows((inner_fold != fold).numpy()) for fold in range(num_folds)]
+        self.done: dict[tuple[object, ...], tuple[Baseline, list[Baseline]]] = {}
+
+    def __call__(self, anchor: AnchorModel, task: str) -> tuple[Baseline, list[Baseline]]:
+        """The model fitted to everyone, and for each inner fold the one that did not see it."""
+        model, endpoint = copy.copy(anchor.model), anchor.endpoint or task
+        key = (endpoint, type(model), repr(sorted(vars(model).items())))
+        if key not in self.done:
+            model.fit(self.table, endpoint)
+            self.done[key] = model, [model.settled().fit(part, endpoint) for part in self.parts]
+        return self.done[key]
+
+
 class Anchors(nn.Module):
     """The plain models of one task; all that is learned lies in buffers.
 
@@ -175,30 +199,14 @@ class Anchors(nn.Module):
         """Weights before the data have spoken: at the first visit, and at later ones."""
         return torch.tensor([[m.first for m in self.models], [m.later for m in self.models]])
 
-    def fit(self, table: VisitTable, task: str, inner_fold: Int[Tensor, " N"], num_folds: int) -> "list[Anchors]":
-        """Fit every model to all rows, tuning included, and again without each inner fold.
-
-        What was tuned is kept in the latter: a penalty is one number, and choosing it anew each time made a fold twice
-        as slow.
-
-        Args:
-            table: The training part.
-            task: The task.
-            inner_fold: Inner fold of each row of the table, "N".
-            num_folds: Inner folds.
-
-        Returns:
-            For each inner fold, the models that did not see it.
-        """
-        fitted = [anchor.fitted(anchor.model, table, task) for anchor in self.models]
-        self._take(fitted)
+    def fit(self, fits: Fits, task: str) -> "list[Anchors]":
+        """Take over every model as fitted to the training part; for each inner fold, the models that did not see it."""
+        pairs = [fits(anchor, task) for anchor in self.models]
+        self._take([fitted for fitted, _ in pairs])
         twins = []
-        for fold in range(num_folds):
-            kept = table.rows((inner_fold != fold).numpy())
-            twin = Anchors(self.models, num_columns=self.num_columns)
-            pairs = zip(self.models, fitted, strict=True)
-            twin._take([anchor.fitted(model.settled(), kept, task) for anchor, model in pairs])
-            twins.append(twin)
+        for without in zip(*(parts for _, parts in pairs), strict=True):
+            twins.append(Anchors(self.models, num_columns=self.num_columns))
+            twins[-1]._take(without)
         return twins
 
     def _take(self, fitted: Sequence[Baseline]) -> None:

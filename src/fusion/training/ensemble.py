@@ -29,7 +29,7 @@ from fusion.losses.task_weights import FixedWeights
 from fusion.losses.weights import visit_weights
 from fusion.models.mixup import draw_mix
 from fusion.models.patient_model import PatientModel
-from fusion.training.anchor import AnchorPlan, Anchors, left_out
+from fusion.training.anchor import AnchorPlan, Anchors, Fits, left_out
 from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.blend import Blend, Total, blended, choose_blend
 from fusion.training.inner_folds import held_out_outputs, num_inner_folds
@@ -203,10 +203,11 @@ class Ensemble(nn.Module):
         """Fit the plain models of every task; by task, what they say of patients whom they did not see."""
         place = dict(zip(batch.patient_ids, inner_fold.tolist(), strict=True))
         row_fold = torch.tensor([place[str(patient)] for patient in table.patient_ids])
+        fits = Fits(table, row_fold, num_folds=num_inner_folds(self.num_members))
         said = {}
         for task, module in self.anchors.items():
             anchor = cast(Anchors, module)
-            twins = anchor.fit(table, task, row_fold, num_folds=num_inner_folds(self.num_members))
+            twins = anchor.fit(fits, task)
             plain = left_out(twins, summary_of(batch), batch.day, inner_fold)
             asked = self.weights_of(batch, task) > 0
             anchor.centre.copy_(plain[:, asked].mean(dim=1).nan_to_num())
