@@ -73,7 +73,8 @@ def read(folder: Path) -> list[Line]:
     """The lines of all scripts whose JSON lies in a folder."""
     found = []
     for path in sorted(folder.glob("*.json")):
-        found += lines(path.stem, json.loads(path.read_text(encoding="utf-8"))["results"])
+        results = json.loads(path.read_text(encoding="utf-8")).get("results", ())  # a study of quality has none
+        found += lines(path.stem, results)
     return found
 
 

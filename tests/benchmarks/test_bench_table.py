@@ -23,6 +23,7 @@ def test_lines_of_every_script(bench_table: ModuleType, tmp_path: Path, capsys: 
     }
     for name, found in results.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"machine": {}, "results": found}))
+    (tmp_path / "quality.json").write_text(json.dumps({"machine": {}, "rows": []}))  # a study of quality beside them
     rows = {line.work: line.row() for line in bench_table.read(tmp_path)}
     assert list(rows) == ["64", "400", "a bag", "a step", "a step, bf16"]
     assert rows["a step"]["ours / floor"] == "2.00"

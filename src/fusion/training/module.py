@@ -17,6 +17,11 @@ from fusion.training.optimizer_state import put_together, taken_apart
 from fusion.types import PatientBatch
 
 
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """Weights and buffers of a module: to load its state by name takes ten times as long as to copy these."""
+    return [*(parameter.detach() for parameter in module.parameters()), *module.buffers()]
+
+
 class EnsembleModule(pl.LightningModule):
     """Trains learners side by side and hands their best averages to an ensemble.
 
@@ -151,7 +156,8 @@ class EnsembleModule(pl.LightningModule):
         for index, (task, loss) in enumerate(losses.items()):
             if loss < self.best[index]:
                 self.best[index] = loss
-                self.ensemble.members_of(task).load_state_dict(self.averages.state_dict())
+                taken = self.ensemble.members_of(task)
+                torch._foreach_copy_(_tensors(taken), _tensors(self.averages))
         scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
         scores |= {f"val/{task}": loss for task, loss in losses.items()}
         self.log_dict(scores, on_step=False, on_epoch=True, batch_size=num_patients)
