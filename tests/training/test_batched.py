@@ -76,8 +76,8 @@ def gradients(module: EnsembleModule, batch: PatientBatch) -> tuple[float, torch
 @pytest.mark.parametrize(
     ("overrides", "alone"),
     [
-        ((ALL, "task=[os,pfs,response]"), {"histology"}),
-        ((ALL, "task_weights=uncertainty"), {"histology"}),
+        ((ALL, "task=[os,pfs,response]"), set()),
+        ((ALL, "task_weights=uncertainty", "encoder@model.encoders.histology=gated_attention"), {"histology"}),
         (("modality=[clinical,expression,labs]", "loss@tasks.os.loss=logistic_hazard"), set()),
         (("modality=[histology]", "encoder@model.encoders.histology=mean_pool"), {"histology"}),
         (("loss@tasks.os.loss=cox_stratified", "modality_dropout=matched"), set()),

@@ -31,7 +31,7 @@ def still(recipe: Recipe) -> Recipe:
     def make_member(modalities: Mapping[str, Modality], num_outputs: Mapping[str, int]) -> PatientModel:
         member = recipe.make_member(modalities, num_outputs)
         for layer in member.modules():
-            for rate in ("p", "share", "dropout", "feature_dropout"):
+            for rate in ("p", "share", "dropout", "feature_dropout", "patch_dropout"):
                 if isinstance(getattr(layer, rate, None), float):
                     setattr(layer, rate, 0.0)
         return member

@@ -52,7 +52,7 @@ def square_root(design: Floats, variance: Floats) -> Floats:
         return scaled
     gram = scaled @ scaled.T
     gram[np.diag_indices(len(gram))] += 1e-9 * max(float(gram.trace()), 1e-300)  # centred columns leave a rank missing
-    return np.linalg.cholesky(gram)
+    return np.asarray(np.linalg.cholesky(gram), dtype=np.float64)
 
 
 def variances(blocks: Sequence[str], shares: Mapping[str, float]) -> Floats:

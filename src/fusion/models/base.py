@@ -20,6 +20,9 @@ class Encoder(nn.Module, ABC):
 
     num_tokens: int = 1
 
+    #: What a training step reads of the same samples does not grow with their rows: they were summed up at the first.
+    sums_rows: bool = False
+
     def prepare(self, samples: Samples) -> None:
         """Learn from the samples of the training part what is no gradient's business: prototypes, edges of bins.
 

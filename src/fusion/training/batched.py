@@ -115,7 +115,9 @@ class Batched:
         return outputs
 
 
-def too_large(models: int, batch: PatientBatch, batch_size: int | None = None) -> str | None:
+def too_large(
+    models: int, batch: PatientBatch, batch_size: int | None = None, summed: Sequence[str] = ()
+) -> str | None:
     """Why models are likely to be no faster as one; None where they are likely to be.
 
     What is saved is the start of every operation, for each model but one. What is paid is arithmetic on patients whom
@@ -125,6 +127,7 @@ def too_large(models: int, batch: PatientBatch, batch_size: int | None = None) -
         models: Number of models.
         batch: All patients that are trained on.
         batch_size: Patients of a step; None for all.
+        summed: Modalities whose rows are not read at every step if all patients are in it (`Encoder.sums_rows`).
 
     >>> rows = Samples(torch.zeros(600, 2000), torch.arange(601), torch.arange(600))
     >>> patients = tuple(map(str, range(600)))
@@ -132,10 +135,12 @@ def too_large(models: int, batch: PatientBatch, batch_size: int | None = None) -
     >>> too_large(5, batch)
     '1,200,000 numbers for each modality in a step (as one up to 1,000,000)'
     >>> too_large(5, batch, batch_size=300)
+    >>> too_large(5, batch, summed=["genes"])
     """
     part = 1.0 if batch_size is None else min(1.0, batch_size / max(batch.num_patients, 1))
     visits = part * int(batch.visit_mask.sum())
-    numbers = part * sum(samples.rows.numel() for samples in batch.samples.values()) / max(len(batch.samples), 1)
+    read = [each.rows.numel() for name, each in batch.samples.items() if part < 1.0 or name not in summed]
+    numbers = part * sum(read) / max(len(batch.samples), 1)
     if models < FEWEST:
         return f"{models} in number (as one from {FEWEST} on)"
     if visits > VISITS:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fusion.models.base import Encoder
 from fusion.models.patient_model import PatientModel
 from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied, too_large
 from fusion.training.ensemble import Ensemble
@@ -94,7 +95,8 @@ class EnsembleModule(pl.LightningModule):
         learners = cast(list[PatientModel], list(self.learners))
         self._alone, reason = (), "" if wanted is False else self.ensemble.cannot_batch
         if reason is None and wanted == "auto":
-            reason = too_large(len(learners), batch, batch_size)
+            summed = [name for name, encoder in learners[0].encoders.items() if cast(Encoder, encoder).sums_rows]
+            reason = too_large(len(learners), batch, batch_size, summed)
         if reason is None:
             try:
                 self._alone = cannot_stack(learners, batch)

@@ -261,3 +261,20 @@ def test_finite_whatever_comes(values: list[float], other: list[float]) -> None:
 def test_nothing_that_differs_is_nothing_to_learn() -> None:
     with pytest.raises(ValueError, match=r"no column of labs.csv differs .* take 'labs' out"):
         Labs().fit(serial({"ldh": [1.0] * 6}), IDS)
+
+
+def test_what_the_curve_foretells_stands_in_the_row_and_not_in_the_summary() -> None:
+    """Standardised as in training; unseen by the plain models of the comparison; tumour fraction stays one token."""
+    table = serial({"tumor_fraction": [0.1, 0.01, 0.2, 0.3, 0.001, 0.05], "cfdna": [1.0, 2.0, 4.0, 3.0, 2.0, 5.0]})
+    modality = Plasma()
+    modality.fit(table, IDS)
+    rows = encoded(modality, table)
+    told = list(modality.detail_names)
+    assert told == ["tumor_fraction:expected_day_182", "tumor_fraction:expected_day_365"]
+    np.testing.assert_allclose(rows[told].mean(), 0.0, atol=1e-5)
+    np.testing.assert_allclose(rows[told].std(ddof=0), 1.0, atol=1e-5)
+    assert np.corrcoef(rows[told[0]], modality.detail(table, IDS)[:, 0])[0, 1] > 1 - 1e-9
+    assert modality.summary_names == tuple(name for name in modality.feature_names if name not in told)
+    np.testing.assert_array_equal(modality.summarise(table, IDS), rows[list(modality.summary_names)])
+    token_of = dict(zip(modality.feature_names, modality.sizes["token_of"], strict=True))
+    assert token_of[told[0]] == token_of["tumor_fraction"] != token_of["cfdna"]

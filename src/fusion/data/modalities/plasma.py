@@ -9,14 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fusion.data.cohort import Cohort
-from fusion.data.modalities.base import FittedState
+from fusion.data.modalities.base import FittedState, PackedRows
 from fusion.data.modalities.regrowth import COLUMNS, Regrowth
+from fusion.data.modalities.scaling import CLIP
 from fusion.data.modalities.serial_table import SerialData, SerialTable, by_sample
 from fusion.data.tables import read_plasma
 
 #: The analyte that has a limit of detection, and the columns that may hold the limit.
 TUMOR_FRACTION = "tumor_fraction"
 LIMIT_COLUMNS = ("lod", "ctdna_lod", "tumor_fraction_lod")
+
+#: Names of what is kept of the details: their mean and sd in training, never below the least.
+TOLD = ("told_mean", "told_sd")
+SMALLEST_SPREAD = 1e-6
 
 #: What counts as undetected where no limit is told and the values are not skewed.
 SMALLEST_LIMIT = 1e-4
@@ -28,11 +33,13 @@ class Plasma(SerialTable):
     Where the limit of detection is told, in a column `lod` or in cohort.yaml (`plasma: {lod: 0.001}`), tumour fraction
     becomes log10(TF + LOD / 2), and a column tells whether it was detected. A sample that was not (column `detected`,
     or a value at or below the limit) counts as zero: the limit that a file shows in its place is no measurement.
-    Its details are what `Regrowth` reads from the tumour fractions so far.
+    Its details are what `Regrowth` reads from the tumour fractions so far; in a row they stand, standardised, beside
+    the other columns of tumour fraction.
     """
 
     stem = "plasma"
     _regrowth: Regrowth | None = None
+    _told: tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and sd of the details in training
 
     def load(self, cohort: Cohort) -> SerialData:
         path = self.table_path(cohort)
@@ -45,6 +52,23 @@ class Plasma(SerialTable):
         wanted = TUMOR_FRACTION in self._analytes and table.day is not None
         inside = table.course[table.course.index.isin(set(sample_ids))]
         self._regrowth = Regrowth.fit(*self._fractions(table, inside)) if wanted else None
+        told_SC = self.detail(table, list(inside.index)).astype(np.float64)
+        self._told = told_SC.mean(axis=0), np.maximum(told_SC.std(axis=0), SMALLEST_SPREAD)
+
+    def transform(self, table: SerialData, sample_ids: Sequence[str]) -> PackedRows:
+        frame, (mean, sd) = self._encode(table, sample_ids), self._told
+        told = ((self.detail(table, sample_ids) - mean) / sd).clip(-CLIP, CLIP)
+        frame[list(self.detail_names)] = told
+        return PackedRows.one_each(frame[list(self.feature_names)].to_numpy())
+
+    @property
+    def _names(self) -> list[tuple[str, ...]]:
+        more = {TUMOR_FRACTION: self.detail_names}
+        return [(*names, *more.get(names[0], ())) for names in super()._names]
+
+    @property
+    def summary_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.feature_names if name not in self.detail_names)
 
     def detail(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         if self._regrowth is None:
@@ -69,11 +93,14 @@ class Plasma(SerialTable):
 
     def state(self) -> FittedState:
         state = super().state()
-        return state if self._regrowth is None else replace(state, arrays=dict(vars(self._regrowth)))
+        curves = {} if self._regrowth is None else vars(self._regrowth)
+        return replace(state, arrays={**curves, **dict(zip(TOLD, self._told, strict=True))})
 
     def restore(self, state: FittedState) -> None:
         super().restore(state)
-        self._regrowth = Regrowth(**state.arrays) if state.arrays else None
+        curves = {name: array for name, array in state.arrays.items() if name not in TOLD}
+        self._regrowth = Regrowth(**curves) if curves else None
+        self._told = (state.arrays[TOLD[0]], state.arrays[TOLD[1]])
 
 
 def plasma_data(

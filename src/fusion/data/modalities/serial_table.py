@@ -236,7 +236,7 @@ class SerialTable(Modality):
         return {**super().sizes, **covariate_columns(self._names)}
 
     def summarise(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
-        return self.transform(table, sample_ids).rows
+        return self._encode(table, sample_ids).to_numpy(dtype=np.float32)
 
     @property
     def summary_names(self) -> tuple[str, ...]:
