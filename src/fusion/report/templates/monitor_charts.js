@@ -3,7 +3,7 @@
 
 const COLOURS = ["#0b5aa2", "#b3470b", "#00705f", "#8a3a86", "#57616e"];
 // Not those of the markers above them.
-const RISK_COLOURS = ["#14202b", "#7a828d"];
+const RISK_COLOURS = ["#14202b", "#9aa2ac"], RISK_NAMES = ["#14202b", "#6b747f"]; // what is read is darker than what is drawn
 const SIZE_COLOUR = "#3d4651", WORSE = "#a4262c";
 const LEFT = 50;
 
@@ -77,7 +77,7 @@ function timelinePanel(patient, chosen, box, x) {
     label(box.left - 5, box.top + i * 19 + 4, name, { class: "tick", "text-anchor": "end" }),
     days.map((day) => {
       if (name === "visits") return svg("circle", { cx: x(day), cy: box.top + i * 19, r: patient.day[chosen] === day ? 5.5 : 4, class: patient.day[chosen] === day ? "visit picked" : "visit" });
-      if (name === "blood") return svg("path", { d: `M${x(day)} ${box.top + i * 19 - 5}l4 7a4 4 0 1 1 -8 0z`, class: "blood" });
+      if (name === "blood") return svg("path", { d: `M${x(day)} ${box.top + i * 19 - 5}l4 7a4 4 0 1 1 -8 0z`, class: patient.dna.length && !patient.dna.some((point) => point[0] === day) ? "blood without" : "blood" });
       return svg("rect", { x: x(day) - 3.5, y: box.top + i * 19 - 3.5, width: 7, height: 7, class: "scan" });
     }),
   ]);
@@ -175,7 +175,7 @@ function riskPanel(patient, chosen, box, x) {
   const height = 112, y = scale(0, META.parts, box.top + height, box.top);
   const traces = [1, 0].map((k) => ({
     points: patient.risk[task][k].map((risk, i) => (known(risk) ? [x(patient.day[i]), y(risk)] : null)).filter(known),
-    colour: RISK_COLOURS[k], text: `${META.horizons[k]} days`,
+    colour: RISK_COLOURS[k], ink: RISK_NAMES[k], text: `${META.horizons[k]} days`,
   })).filter((each) => each.points.length);
   // A trace that stops at the event is named where it stops.
   const endsEarly = ({ points }) => box.right - points.at(-1)[0] > 70;
@@ -183,12 +183,12 @@ function riskPanel(patient, chosen, box, x) {
   const threshold = patient.alerts.map((alert, i) => (known(alert) && known(alert[1]) ? [x(patient.day[i]), y(alert[1])] : null)).filter(known);
   return {
     height,
-    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)} within …, at each visit${alarms.length ? " (▲ alert)" : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
+    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)} within …, at each visit${threshold.length ? ` (▲ alert: the ${META.horizons[0]}-day risk reached the dashed line)` : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
       threshold.length ? [line(threshold.length > 1 ? threshold : [[box.left, threshold[0][1]], [box.right, threshold[0][1]]], { class: "limit" })] : null,
-      traces.map(({ points, colour }) => [line(points, { class: "series", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: 3.4, fill: colour }))]),
-      traces.filter(endsEarly).map(({ points, colour, text }) => label(points.at(-1)[0] + 9, points.at(-1)[1] - 5, text, { class: "end", fill: colour })),
-      alarms.map(([, i]) => svg("path", { d: `M${x(patient.day[i])} ${y(patient.risk[task][0][i]) - 17}l6 10h-12z`, class: "alarm" })),
-      endLabels([...traces.filter((each) => !endsEarly(each)).map(({ points, colour, text }) => ({ y: points.at(-1)[1], text, colour })), ...threshold.slice(-1).map(([, at]) => ({ y: at, text: narrow(box) ? "alert" : `alert (${META.horizons[0]} days)`, colour: COLOURS[4] }))], box.right + 5, 13)),
+      traces.map(({ points, colour }, k) => [line(points, { class: k ? "series" : "series thin", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: k ? 3.4 : 2.2, fill: colour }))]),
+      traces.filter(endsEarly).map(({ points, ink, text }) => label(points.at(-1)[0] + 9, points.at(-1)[1] - 5, text, { class: "end", fill: ink })),
+      alarms.map(([, i]) => svg("path", { d: `M${x(patient.day[i])} ${y(patient.risk[task][0][i]) - 7}l7 12h-14z`, class: "alarm" })),
+      endLabels([...traces.filter((each) => !endsEarly(each)).map(({ points, ink, text }) => ({ y: points.at(-1)[1], text, colour: ink })), ...threshold.slice(-1).map(([, at]) => ({ y: at, text: narrow(box) ? "alert" : `alert line, ${META.horizons[0]} d`, colour: COLOURS[4] }))], box.right + 5, 13)),
   };
 }
 
@@ -238,7 +238,7 @@ function curveChart(patient, chosen, task, width) {
     frame(box, "probability", [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
     nodes,
     days.map((day) => [line([[x(day), box.top + height], [x(day), box.top + height + 4]], { class: "start" }), label(x(day), box.top + height + 17, day, { class: "tick", "text-anchor": "middle" })]),
-    label(box.left, box.top + height + 34, `days after the visit of day ${patient.day[chosen]}`, { class: "axis" }));
+    label(box.left, box.top + height + 34, before.length ? `days after each curve's own visit (this one: day ${patient.day[chosen]})` : `days after the visit of day ${patient.day[chosen]}`, { class: "axis" }));
 }
 
 // A slide: a square per patch where it lies, orange where it raises and blue where it lowers, stronger where it does more.
@@ -252,7 +252,7 @@ function slideChart(slide, task, width, title) {
 
 // Signed bars: to the right raises, to the left lowers.
 function reasonBars(entries, most, width) {
-  const middle = width * 0.77, reach = width * 0.22;
+  const middle = width * 0.75, reach = width * 0.17;
   return drawing(width, entries.length * 24 + 24, entries.map(([name, value, words]) => words).join("; "),
     label(middle - 6, 12, "lowers ←", { class: "tick", "text-anchor": "end" }), label(middle + 6, 12, "→ raises", { class: "tick" }),
     entries.map(([name, value], i) => {
@@ -260,6 +260,7 @@ function reasonBars(entries, most, width) {
       return [
         label(0, at + 12, name.length * 6.4 > width * 0.54 ? `${name.slice(0, Math.floor((width * 0.54) / 6.4))}…` : name, { class: "reason" }),
         svg("rect", { x: value < 0 ? middle - size : middle, y: at, width: Math.max(1, size), height: 15, fill: value < 0 ? COLOURS[0] : COLOURS[1] }),
+        label(value < 0 ? middle - size - 4 : middle + size + 4, at + 12, signed(value), { class: "tick", "text-anchor": value < 0 ? "end" : "start" }),
       ];
     }),
     line([[middle, 18], [middle, 24 + entries.length * 24]], { class: "start" }));

@@ -21,6 +21,7 @@ function percent(part) {
   const value = (part / META.parts) * 100;
   return `${value > 0 && value < 1 ? "<1" : value > 99 && value < 100 ? ">99" : Math.round(value)}\u00a0%`;
 }
+const signed = (value) => (Math.abs(value) < 0.005 ? "0" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);
 const number = (value) => (known(value) ? String(value) : "–");
 // A share of tumour DNA is small: shown as a per cent with two digits.
 const share = (value) => (`${Number((value * 100).toPrecision(2))}\u00a0%`);

@@ -7,7 +7,7 @@ const eventName = (task) => ({ pfs: "progression or death", progression: "progre
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and the others alike", "no response", "response", "both answers are still open"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "neither is ruled out"];
 
 // The last tumour DNA sample known at a visit, or null.
 const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
@@ -35,7 +35,7 @@ function dnaValue(point) {
 function change(now, before) {
   if (!known(now) || !known(before)) return null;
   const points = Math.round((now / META.parts) * 100) - Math.round((before / META.parts) * 100);
-  return { points, sign: points > 0 ? "▲" : points < 0 ? "▼" : "=", words: points ? `${points > 0 ? "up" : "down"} ${Math.abs(points)} ${Math.abs(points) === 1 ? "point" : "points"}` : "unchanged", kind: points >= 5 ? "worse" : points <= -5 ? "better" : "same" };
+  return { points, sign: points > 0 ? "↑" : points < 0 ? "↓" : "=", words: points ? `${points > 0 ? "up" : "down"} ${Math.abs(points)} ${Math.abs(points) === 1 ? "point" : "points"}` : "unchanged", kind: points >= 5 ? "worse" : points <= -5 ? "better" : "same" };
 }
 
 function statusWords(patient) {
@@ -85,7 +85,7 @@ function visitView(patient, chosen, width, choose) {
     html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
     tiles(patient, chosen),
     html("p", { class: "after" }, html("b", {}, "What is known of the outcome: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models that answered were never shown it."),
-    html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; for ${META.alertDays} days after it no further one is raised, and none at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
+    html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; it counts for ${META.alertDays} days, in which no further one is raised, and none is raised at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : "", patient.dna.length ? " A hollow drop is blood in which ctDNA was not measured." : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
     html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
       html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
     META.hasReasons ? html("section", {}, html("h2", {}, "Why"), reasonsView(patient, chosen, half, width > 760 ? "pair two" : "pair")) : null,
@@ -111,7 +111,7 @@ function curveWords(patient, chosen, task) {
   const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (all models)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
   const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
-  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound: free of it for at least ${Math.round(bound)} days; such bounds hold for about ${Math.round(META.boundsLevel * 100)}\u00a0% of patients.` : "");
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound (dashed): ${Math.round(bound)} days. About ${Math.round((1 - META.boundsLevel) * 100)}\u00a0% of patients have the event before their bound.` : "");
 }
 
 // The chosen visit in two or three sentences.
@@ -123,11 +123,15 @@ function summaryWords(patient, chosen) {
     words.push(`predicted risk of ${eventName(task)} is `, known(first) ? html("b", {}, `${percent(first)} within ${META.horizons[0]} days`) : "", known(first) && known(second) ? " and " : "", known(second) ? html("b", {}, `${percent(second)} within ${META.horizons[1]} days`) : "", moved ? ` (the latter ${moved.words} since the visit before)` : "", ". ");
   } else if (task) words.push(goneWords(patient, task, chosen), " ");
   const dna = dnaAt(patient, chosen);
-  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
+  const before = dna && patient.dna.filter((point) => point[4] < dna[4]).at(-1);
+  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}${before ? ` (before: day ${before[0]})` : ""}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
   const scan = scanAt(patient, chosen);
   if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}.`);
   const alarm = alarmAt(patient, chosen);
   if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert was raised on day ${alarm}.`));
+  else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, of day ${lastAlarm(patient, chosen)}, has expired.` : " No alert so far.");
+  const lacking = lackingAt(patient, chosen);
+  if (lacking.length) words.push(` Not measured so far: ${lacking.join(", ")}.`);
   return words;
 }
 
@@ -145,7 +149,7 @@ function tiles(patient, chosen) {
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR) as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty ${from === chosen ? "" : "then "}: `.replace(" :", ":"), html("b", {}, SETS[set])] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
+  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `chance of response (CR or PR) as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty ${from === chosen ? "" : "then "}: `.replace(" :", ":"), html("b", {}, SETS[set])] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
   const dna = dnaAt(patient, chosen);
   if (dna) shown.push([`molecular response (blood of day ${dna[0]})`, dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]], [dna[5] === "baseline" ? "before treatment: " : "", `${META.dna} ${dnaValue(dna)}`, riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
   return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
@@ -168,7 +172,7 @@ function reasonsView(patient, chosen, width, shape) {
   if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit.");
   const [[first, charts], ...others] = shown;
   return [
-    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, the longer the more. They explain the model; they prove no cause.`),
+    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.`),
     html("div", { class: shape }, charts),
     others.map(([task, each]) => html("details", {}, html("summary", {}, `Why: ${task === "response" ? "response" : taskName(task)}`), html("div", { class: shape }, each))),
   ];
@@ -201,10 +205,13 @@ function slideView(patient, slide, task, what, width) {
 
 const scrolled = (name, table) => html("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, table);
 
+// Assays without a sample by a visit, in words.
+const lackingAt = (patient, index) => META.modalities.filter((_, i) => patient.sampled[i][index] === 0).map(called);
+
 // Which assay had a new sample at which visit.
 function sampledTable(patient, chosen) {
   if (!META.modalities.length) return html("p", { class: "note" }, "Which assays were there is not told by the tables of this page.");
-  const lacking = META.modalities.filter((name, i) => patient.sampled[i][chosen] === 0).map(called);
+  const lacking = lackingAt(patient, chosen);
   const text = [["–", "never measured so far"], ["○", "known from an earlier visit"], ["●", "new at this visit"]];
   return [
     html("p", {}, lacking.length ? `Missing up to this visit: ${lacking.join(", ")}. The prediction is made without.` : "Every assay of the run is known by this visit."),
