@@ -96,6 +96,8 @@ class Checkpoints(Checkpoint):
                 torch.save({"state_dict": state}, part)
 
     def _write_last(self, trainer: pl.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.save()
         with whole(self.folder / "last.ckpt") as part:
             trainer.save_checkpoint(part)
         self.written = time.monotonic()

@@ -13,6 +13,9 @@ from pytorch_lightning.loggers import Logger
 class EpochTable(Logger):
     """`metrics.csv`, one row per epoch; a resumed fold goes on in the same table.
 
+    It is written at the end and before each checkpoint (`Checkpoints`), so that the table of a killed fold goes as far
+    as its checkpoint: at every epoch it would cost more than all else around a small step.
+
     Args:
         folder: Folder of the fold.
     """
@@ -37,13 +40,20 @@ class EpochTable(Logger):
             return
         epoch = int(metrics["epoch"])
         self.rows[epoch] = {**self.rows.get(epoch, {}), **metrics, "epoch": epoch}
+
+    def save(self) -> None:
+        """Write the table."""
         columns = list(dict.fromkeys(column for row in self.rows.values() for column in row))
         temporary = self.path.with_name(self.path.name + ".part")
-        with temporary.open("w", encoding="utf-8", newline="") as file:  # pandas would take longer than a small step
+        with temporary.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)
             table.writerows([_cell(row.get(column)) for column in columns] for _, row in sorted(self.rows.items()))
         os.replace(temporary, self.path)
+
+    def finalize(self, status: str) -> None:
+        """Training has ended, or failed."""
+        self.save()
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The config lies in the run folder; nothing to write."""

@@ -18,11 +18,6 @@ from fusion.training.optimizer_state import put_together, taken_apart
 from fusion.types import PatientBatch
 
 
-def _tensors(module: nn.Module) -> list[Tensor]:
-    """Weights and buffers of a module: to load its state by name takes ten times as long as to copy these."""
-    return [*(parameter.detach() for parameter in module.parameters()), *module.buffers()]
-
-
 class EnsembleModule(pl.LightningModule):
     """Trains learners side by side and hands their best averages to an ensemble.
 
@@ -70,6 +65,7 @@ class EnsembleModule(pl.LightningModule):
         self._followed: tuple[list[Tensor], list[Tensor]] | None = None
         self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
         self._shares: tuple[tuple[str, ...], Tensor] | None = None
+        self._tensors: dict[str | None, list[Tensor]] = {}
         self.register_buffer("best", torch.full((len(ensemble.losses),), torch.inf))
 
     def inner_folds(self, batch: PatientBatch) -> Int[Tensor, " B"]:
@@ -158,11 +154,17 @@ class EnsembleModule(pl.LightningModule):
         for index, (task, loss) in enumerate(losses.items()):
             if loss < self.best[index]:
                 self.best[index] = loss
-                taken = self.ensemble.members_of(task)
-                torch._foreach_copy_(_tensors(taken), _tensors(self.averages))
+                torch._foreach_copy_(self._tensors_of(task), self._tensors_of(None))
         scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
         scores |= {f"val/{task}": loss for task, loss in losses.items()}
         self.log_dict(scores, on_step=False, on_epoch=True, batch_size=num_patients)
+
+    def _tensors_of(self, task: str | None) -> list[Tensor]:
+        """Weights and buffers of the members of a task, or of the averages: loading states by name takes far longer."""
+        if task not in self._tensors:
+            members = self.averages if task is None else self.ensemble.members_of(task)
+            self._tensors[task] = [*(parameter.detach() for parameter in members.parameters()), *members.buffers()]
+        return self._tensors[task]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         learned: list[nn.Parameter] = list(self.learners.parameters())
