@@ -95,12 +95,17 @@ def draw(found: Sequence[Line], path: Path) -> None:
         panel.axvline(1.0, color="black", lw=0.8)
         panel.set_title(title, fontsize=9)
         for y, value in enumerate(values):
-            panel.text(value, y, f" {value:.2g}" if value else "", va="center", fontsize=7)
+            text = f" {value:.0f}" if value >= 100 else f" {value:.2g}"
+            clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+            panel.text(value, y, text if value else "", va="center", fontsize=7, bbox=clear)
     panels[1].set_xscale("symlog", linthresh=2.0)
-    panels[0].set_yticks(list(place), [line.work for line in compared], fontsize=7)
+    names = [line.work if line.script == "step" else f"{line.script}: {line.work}" for line in compared]
+    panels[0].set_yticks(list(place), [name.replace("_", " ") for name in names], fontsize=7)
+    panels[0].margins(x=0.12)
+    panels[0].set_ylim(-0.7, len(compared) - 0.3)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 
