@@ -130,6 +130,18 @@ def rows_of(scores: Sequence[VariantScore], seconds: Mapping[str, float]) -> lis
     return [{**row, "seconds": f"{seconds[option]:.0f}"} for option, row in table.items()]
 
 
+def by_chance(scores: Sequence[VariantScore]) -> str:
+    """How options fare where there is nothing to find: how many intervals hold .5, and how far values lie from it."""
+    said = []
+    for day, at in ((0, "baseline"), (42, "week 6")):
+        found = [score.value for score in scores if score.day == day and score.value.low is not None]
+        held = sum(each.low <= 0.5 <= each.high for each in found)
+        values = [each.value for each in found]
+        if values:
+            said.append(f"{at}: {held} of {len(found)} intervals hold .5; {min(values):.3f} to {max(values):.3f}")
+    return "; ".join(said)
+
+
 def main(words: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in words)
     cohort, patients = given.get("cohort", "strong"), int(given.get("patients", "240"))
@@ -147,8 +159,11 @@ def main(words: Sequence[str]) -> None:
         print(f"no finished run below {place}; run=true makes them")
         return
     seconds = {label: fit_seconds(folder) for label, folder in folders.items()}
-    rows = rows_of(compared(folders), seconds)
+    scores = compared(folders)
+    rows = rows_of(scores, seconds)
     print(markdown(rows))
+    if cohort == "null":
+        print(by_chance(scores))
     out = Path(given.get("out", ROOT / "runs" / "bench" / f"models_{cohort}.json"))
     write(out, cohort=cohort, patients=patients, rows=rows)
 
