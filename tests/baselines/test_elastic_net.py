@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fusion.baselines import elastic_net, hazard
+from fusion.baselines import elastic_net, penalty
 from fusion.baselines.elastic_net import ElasticNetCox
 from fusion.baselines.lasso import LEAST_SHARE, NUM_PENALTIES, elastic_net_path
 from fusion.baselines.newton import PartialLikelihood
@@ -96,7 +96,7 @@ def test_a_path_is_walked_no_further_than_it_is_asked(monkeypatch):
     places = {}
     for limit in (5.0, np.inf):
         walked.clear()
-        monkeypatch.setattr(hazard, "GIVE_UP", limit)
+        monkeypatch.setattr(penalty, "GIVE_UP", limit)
         monkeypatch.setattr(elastic_net, "elastic_net_path", counted)
         places[limit] = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], duration, event).place
         steps = (len(walked) - places[limit] - 1) / 5

@@ -31,3 +31,8 @@ def test_a_resumed_fold_goes_on_in_the_same_table(tmp_path: Path) -> None:
     second.log_metrics({"epoch": 3, "loss": 30.0})
     second.finalize("success")
     assert pd.read_csv(second.path)["loss"].tolist() == [0.0, 1.0, 20.0, 30.0]
+
+
+def test_a_fold_that_failed_before_its_first_epoch_can_be_taken_up(tmp_path: Path) -> None:
+    EpochTable(folder=tmp_path).finalize("failed")
+    assert EpochTable(folder=tmp_path).rows == {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, all_columns, elapsed_days, first_row
 from fusion.baselines.newton import Bools, PartialLikelihood
-from fusion.baselines.penalty import GIVE_UP, inner_folds
+from fusion.baselines.penalty import best_of, inner_folds
 from fusion.survival import StepFunction
 from fusion.types import VisitTable
 
@@ -89,26 +89,36 @@ class FirstVisitHazard(Baseline):
         return SurvivalEstimate(risk=log_hazard, survival=survival)
 
 
-def best_step(duration: Floats, event: Bools, path: Callable[[NDArray[np.bool_]], Iterable[Floats]]) -> int:
-    """Step of a path of growing models of best cross-validated likelihood (Verweij & van Houwelingen 1993).
+class HeldOutLikelihood:
+    """Cross-validated partial likelihood (Verweij & van Houwelingen 1993).
 
-    It is not walked much further than the likelihood rises: see `GIVE_UP`.
+    Attributes:
+        parts: Of each inner fold, a mask "N" of the patients outside it and their likelihood.
+    """
+
+    def __init__(self, duration: Floats, event: Bools) -> None:
+        fold = inner_folds(event)
+        self.everyone = PartialLikelihood(duration, event)
+        self.parts = [(fold != k, PartialLikelihood(duration[fold != k], event[fold != k])) for k in np.unique(fold)]
+
+    def score(self, log_hazards: Iterable[Floats]) -> float:
+        """Sum over the folds of what the left-out patients add, from the log hazards "N" that each part gives."""
+        pairs = zip(log_hazards, self.parts, strict=True)
+        return sum(self.everyone.value(eta) - part.value(eta[keep]) for eta, (keep, part) in pairs)
+
+
+def best_step(duration: Floats, event: Bools, path: Callable[[NDArray[np.bool_]], Iterable[Floats]]) -> int:
+    """Step of a path of growing models of best cross-validated likelihood.
+
+    It is not walked much further than the likelihood rises: see `best_of`.
 
     Args:
         duration: Time to event or censoring, "N".
         event: True where the event was reached, "N".
         path: Log hazards "N" of all patients, step by step, learnt from those of a mask "N" alone.
     """
-    fold = inner_folds(event)
-    everyone = PartialLikelihood(duration, event)
-    masks = [fold != k for k in np.unique(fold)]
-    parts = [PartialLikelihood(duration[keep], event[keep]) for keep in masks]
-    scores: list[float] = []
-    for etas in zip(*map(path, masks), strict=True):
-        gains = (
-            everyone.value(eta) - part.value(eta[keep]) for eta, part, keep in zip(etas, parts, masks, strict=True)
-        )
-        scores.append(sum(gains))
-        if scores[-1] < max(scores) - GIVE_UP:
-            break
-    return int(np.argmax(scores)) if scores else 0
+    held_out = HeldOutLikelihood(duration, event)
+    if not held_out.parts:
+        return 0
+    steps = zip(*(path(keep) for keep, _ in held_out.parts), strict=True)
+    return best_of(enumerate(map(held_out.score, steps)))[0]

@@ -38,7 +38,9 @@ def fit_ridge_logistic(
         return np.zeros(columns.shape[1]), float(np.log(positive / (len(label) + 1.0 - positive)))
     design = np.column_stack([columns, np.ones(len(columns))])
     ridge = np.append(np.full(columns.shape[1], penalty), 0.0)
-    beta = np.append(*(start or (np.zeros(columns.shape[1]), np.log(label.mean() / (1 - label.mean())))))
+    beta = (
+        np.append(*start) if start else np.append(np.zeros(columns.shape[1]), np.log(label.mean() / (1 - label.mean())))
+    )
     for _ in range(NEWTON_STEPS):
         positive = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -30, 30)))
         spread = positive * (1 - positive) + 1e-6

@@ -3,7 +3,10 @@
 N patients, D columns of the design, M blocks, R columns after rotation.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,24 @@ VARIANCES_APART = (0.05, 0.15, 0.4, 1.0)
 
 #: Once the held-out log likelihood of ever larger models lies this far below its best, it does not come back.
 GIVE_UP = 5.0
+
+Model = TypeVar("Model")
+
+
+def best_of(walk: Iterable[tuple[Model, float]]) -> tuple[Model, float]:
+    """The best of ever larger models and its score, of equals the first; none is tried beyond a fall of `GIVE_UP`.
+
+    >>> best_of([("small", -9.0), ("middle", -7.0), ("large", -20.0), ("never asked", 0.0)])
+    ('middle', -7.0)
+    """
+    steps = iter(walk)
+    best = next(steps)
+    for model, score in steps:
+        if score > best[1]:
+            best = model, score
+        elif score < best[1] - GIVE_UP:
+            break
+    return best
 
 
 def inner_folds(event: NDArray[np.bool_], num_folds: int = 5, seed: int = 0) -> NDArray[np.int64]:
@@ -88,24 +109,19 @@ def tune_shares(
     """
     names, block, size = np.unique(np.array(blocks, dtype=np.str_), return_inverse=True, return_counts=True)
     is_apart = names == apart
-    chosen, best = np.zeros(len(names)), next(scores(design[:, :0], (1.0,)))
-    if not is_apart.any() or is_apart.all():
-        columns = square_root(design, (1.0 / (len(names) * size))[block])
-        penalties = [1.0 / variance for variance in VARIANCES]
-        for variance, scored in zip(VARIANCES, scores(columns, penalties), strict=True):
-            if scored > best:
-                chosen, best = np.full(len(names), variance / len(names)), scored
-            elif scored < best - GIVE_UP:
-                break
+    empty = np.zeros(len(names)), next(scores(design[:, :0], (1.0,)))
+
+    def beside(own: float) -> Iterator[tuple[Floats, float]]:
+        for others in (0.0, *VARIANCES):
+            shares = np.where(is_apart, own, others / np.sum(~is_apart))
+            yield shares, next(scores(square_root(design, (shares / size)[block]), (1.0,)))
+
+    if is_apart.any() and not is_apart.all():
+        found = [empty, *(best_of(beside(own)) for own in VARIANCES_APART)]
     else:
-        for own in VARIANCES_APART:
-            best_of_own = -np.inf
-            for others in (0.0, *VARIANCES):
-                shares = np.where(is_apart, own, others / np.sum(~is_apart))
-                scored = next(scores(square_root(design, (shares / size)[block]), (1.0,)))
-                best_of_own = max(best_of_own, scored)
-                if scored > best:
-                    chosen, best = shares, scored
-                elif scored < best_of_own - GIVE_UP:
-                    break
+        columns = square_root(design, (1.0 / (len(names) * size))[block])
+        each = [np.full(len(names), variance) / len(names) for variance in VARIANCES]
+        scored = scores(columns, [1.0 / variance for variance in VARIANCES])
+        found = [best_of(chain([empty], zip(each, scored, strict=True)))]
+    chosen, _ = max(found, key=itemgetter(1))  # of equals the first, which is the smaller model
     return dict(zip(names.tolist(), chosen.tolist(), strict=True))

@@ -9,31 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.baselines.design import Design
-from fusion.baselines.hazard import HazardModel
-from fusion.baselines.newton import Bools, Floats, PartialLikelihood, fit_ridge_cox, maximise
-from fusion.baselines.penalty import inner_folds, rotate, tune_shares, variances
+from fusion.baselines.hazard import HazardModel, HeldOutLikelihood
+from fusion.baselines.newton import Bools, Floats, fit_ridge_cox, maximise
+from fusion.baselines.penalty import rotate, tune_shares, variances
 from fusion.survival import breslow
 
 
-class CrossValidatedCox:
-    """Cross-validated partial likelihood of a ridge penalty (Verweij & van Houwelingen 1993)."""
-
-    def __init__(self, duration: Floats, event: Bools) -> None:
-        fold = inner_folds(event)
-        self.everyone = PartialLikelihood(duration, event)
-        self.parts = [(fold != k, PartialLikelihood(duration[fold != k], event[fold != k])) for k in np.unique(fold)]
+class CrossValidatedCox(HeldOutLikelihood):
+    """Cross-validated partial likelihood of a ridge penalty."""
 
     def __call__(self, columns: Floats, penalties: Sequence[float]) -> Iterator[float]:
-        """For each penalty, the sum over the folds of what the left-out patients add to the likelihood."""
-        kept = [columns[keep] for keep, _ in self.parts]
-        betas = [np.zeros(columns.shape[1]) for _ in self.parts]
+        """For each penalty the score; each starts from the coefficients of the one before."""
+        kept = [(columns[keep], part) for keep, part in self.parts]
+        betas = [np.zeros(columns.shape[1]) for _ in kept]
         for penalty in penalties:
-            score = 0.0
-            for place, (_, part) in enumerate(self.parts):
-                beta = maximise(kept[place], part, penalty, tolerance=1e-4, start=betas[place])
-                score += self.everyone.value(columns @ beta) - part.value(kept[place] @ beta)
-                betas[place] = beta
-            yield score
+            betas = [
+                maximise(rows, part, penalty, tolerance=1e-4, start=beta)
+                for (rows, part), beta in zip(kept, betas, strict=True)
+            ]
+            yield self.score(columns @ beta for beta in betas)
 
 
 class RidgeCox(HazardModel):

@@ -42,7 +42,9 @@ class EpochTable(Logger):
         self.rows[epoch] = {**self.rows.get(epoch, {}), **metrics, "epoch": epoch}
 
     def save(self) -> None:
-        """Write the table."""
+        """Write the table; one without an epoch could not be read again."""
+        if not self.rows:
+            return
         columns = list(dict.fromkeys(column for row in self.rows.values() for column in row))
         temporary = self.path.with_name(self.path.name + ".part")
         with temporary.open("w", encoding="utf-8", newline="") as file:

@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.base import FittedState, PackedRows
 from fusion.data.modalities.regrowth import COLUMNS, Regrowth
-from fusion.data.modalities.scaling import CLIP
+from fusion.data.modalities.scaling import Scaling, fit_scaling
 from fusion.data.modalities.serial_table import SerialData, SerialTable, by_sample
 from fusion.data.tables import read_plasma
 
 #: The analyte that has a limit of detection, and the columns that may hold the limit.
 TUMOR_FRACTION = "tumor_fraction"
 LIMIT_COLUMNS = ("lod", "ctdna_lod", "tumor_fraction_lod")
-
-#: Names of what is kept of the details: their mean and sd in training, never below the least.
-TOLD = ("told_mean", "told_sd")
-SMALLEST_SPREAD = 1e-6
 
 #: What counts as undetected where no limit is told and the values are not skewed.
 SMALLEST_LIMIT = 1e-4
@@ -39,7 +35,7 @@ class Plasma(SerialTable):
 
     stem = "plasma"
     _regrowth: Regrowth | None = None
-    _told: tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and sd of the details in training
+    _told: Scaling  # of the details
 
     def load(self, cohort: Cohort) -> SerialData:
         path = self.table_path(cohort)
@@ -52,13 +48,11 @@ class Plasma(SerialTable):
         wanted = TUMOR_FRACTION in self._analytes and table.day is not None
         inside = table.course[table.course.index.isin(set(sample_ids))]
         self._regrowth = Regrowth.fit(*self._fractions(table, inside)) if wanted else None
-        told_SC = self.detail(table, list(inside.index)).astype(np.float64)
-        self._told = told_SC.mean(axis=0), np.maximum(told_SC.std(axis=0), SMALLEST_SPREAD)
+        self._told = fit_scaling(self.detail(table, list(inside.index)).astype(np.float64))
 
     def transform(self, table: SerialData, sample_ids: Sequence[str]) -> PackedRows:
-        frame, (mean, sd) = self._encode(table, sample_ids), self._told
-        told = ((self.detail(table, sample_ids) - mean) / sd).clip(-CLIP, CLIP)
-        frame[list(self.detail_names)] = told
+        frame = self._encode(table, sample_ids)
+        frame[list(self.detail_names)] = self._told.standardise(self.detail(table, sample_ids).astype(np.float64))
         return PackedRows.one_each(frame[list(self.feature_names)].to_numpy())
 
     @property
@@ -94,13 +88,13 @@ class Plasma(SerialTable):
     def state(self) -> FittedState:
         state = super().state()
         curves = {} if self._regrowth is None else vars(self._regrowth)
-        return replace(state, arrays={**curves, **dict(zip(TOLD, self._told, strict=True))})
+        return replace(state, arrays={**curves, "told_mean": self._told.mean, "told_sd": self._told.sd})
 
     def restore(self, state: FittedState) -> None:
         super().restore(state)
-        curves = {name: array for name, array in state.arrays.items() if name not in TOLD}
+        curves = dict(state.arrays)
+        self._told = Scaling(mean=curves.pop("told_mean"), sd=curves.pop("told_sd"))
         self._regrowth = Regrowth(**curves) if curves else None
-        self._told = (state.arrays[TOLD[0]], state.arrays[TOLD[1]])
 
 
 def plasma_data(

@@ -157,7 +157,7 @@ class PrototypePoolEncoder(Encoder):
         return number_SK, (self._parts[1].unflatten(0, (count, PARTS)) * keep_SQ1[..., None]).sum(dim=1)
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
-        if self.training and self.patch_dropout:
+        if self.training:
             sums = self.some_parts(samples)
         else:
             sums = self.sums(samples.rows, samples.sample_of_row, samples.slot.shape[0])
