@@ -133,7 +133,7 @@ def stepper(ensemble: Ensemble, batch: PatientBatch, *, batched: Any, fused: boo
         optimizer.zero_grad()
         module.training_step(batch, 0).backward()
         optimizer.step()
-        module.on_train_batch_end(None, batch, 0)
+        module.follow()
 
     return module.train(), step
 

@@ -36,20 +36,16 @@ def fresh(*words: str) -> None:
 
 
 class Watch:
-    """Seconds of what is done under it, less what is done under `paused`."""
+    """Seconds of what is done under it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     @contextmanager
-    def __call__(self, sign: float = 1.0) -> Iterator[None]:
+    def __call__(self) -> Iterator[None]:
         start = CPU()
         yield
-        self.seconds += sign * (CPU() - start)
-
-    def paused(self) -> Any:
-        """Within what is watched: time that does not count."""
-        return self(-1.0)
+        self.seconds += CPU() - start
 
     def watched(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, watched."""
@@ -85,11 +81,7 @@ def loop_of(recipe: Any, make: Callable[[], Any], batch: Any) -> tuple[float, fl
         def on_train_end(self) -> None:
             self.took = CPU() - self.began
 
-        def log(self, *args: Any, **kwargs: Any) -> None:
-            with watch.paused():
-                super().log(*args, **kwargs)
-
-    for name in ("training_step", "validation_step", "backward", "on_train_batch_end"):
+    for name in ("training_step", "validate", "backward", "follow"):
         setattr(Module, name, watch.watched(getattr(Module, name)))
     inner = {patient: number % 5 for number, patient in enumerate(batch.patient_ids)}
     module = Module(ensemble=make(), optimizer=partial(Optimizer, lr=3e-3, fused=True), inner_fold=inner)

@@ -21,7 +21,6 @@ def parts(tiny_cohort: Cohort) -> tuple[EnsembleModule, PatientBatch]:
     ensemble.prepare(batch)
     inner = {patient: index % 2 for index, patient in enumerate(batch.patient_ids)}
     module = EnsembleModule(ensemble=ensemble, optimizer=torch.optim.Adam, inner_fold=inner)
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     return module.eval(), batch
 
 
@@ -45,7 +44,7 @@ def test_each_task_keeps_the_round_that_was_best_for_it(parts: tuple[EnsembleMod
     for seed in range(8):
         place(module, seed)
         rounds.append(held_out_loss(module, batch, module.averages))
-        module.validation_step(batch, 0)
+        module.validate(batch)
     least = {task: min(losses[task] for losses in rounds) for task in rounds[0]}
     kept = {task: held_out_loss(module, batch, module.ensemble.members[task])[task] for task in least}
     assert kept == pytest.approx(least)
@@ -56,13 +55,13 @@ def test_each_task_keeps_the_round_that_was_best_for_it(parts: tuple[EnsembleMod
 def test_averages_settle_where_the_learners_stay(
     parts: tuple[EnsembleModule, PatientBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, batch = parts
+    module, _ = parts
     for parameter in module.learners.parameters():
         parameter.add_(1.0)
     distances = []
     for step in range(60):
         monkeypatch.setattr(EnsembleModule, "global_step", step)
-        module.on_train_batch_end(None, batch, 0)
+        module.follow()
         pairs = zip(module.averages.parameters(), module.learners.parameters(), strict=True)
         distances.append(max(float((a - b).abs().max()) for a, b in pairs))
     assert distances == sorted(distances, reverse=True)

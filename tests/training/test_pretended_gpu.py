@@ -33,7 +33,6 @@ def made(tiny_cohort: Cohort) -> tuple[Callable[[bool], EnsembleModule], Patient
         ensemble.prepare(batch)
         inner = {patient: number % 5 for number, patient in enumerate(batch.patient_ids)}
         module = EnsembleModule(ensemble=ensemble, optimizer=recipe.optimizer, inner_fold=inner)
-        module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
         module.batch_learners(batch, batched)
         return module.eval()  # without dropout, whose draws differ on a GPU
 
@@ -70,7 +69,7 @@ def test_a_step_leaves_nothing_on_the_cpu(
         module._apply(lambda values: moved(values, GPU))
         found = one_step(module, near, launches.clear)
         number = launches.total()
-        module.validation_step(near, 0)
+        module.validate(near)
         some = select_patients(near, torch.tensor([3, 1, 7]))
         module.training_step(some, 0).backward()
     assert isinstance(found, Pretended)

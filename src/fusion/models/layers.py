@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fusion.models.dropout import Dropout
+
 
 def full_precision(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Values in half precision as single; others as they are.
@@ -59,7 +61,7 @@ class ResidualMLP(nn.Module):
         super().__init__()
         self.inner = nn.Linear(dim, hidden)
         self.outer = nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
@@ -116,7 +118,7 @@ class CrossAttention(nn.Module):
         if dim % num_heads:
             raise ValueError(f"dim {dim} is not a multiple of num_heads {num_heads}; change one of them")
         self.num_heads = num_heads
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm_query = nn.LayerNorm(dim, eps=1e-2)  # a visit with next to nothing is not blown up to unit size
         self.norm_token = nn.LayerNorm(dim, eps=1e-2)
         self.query = nn.Linear(dim, dim)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder, Fusion, Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.layers import read_exactly
 from fusion.models.mixup import Mix, mix_states
 from fusion.models.modality_dropout import IndependentDropout, ModalityDropout
@@ -43,6 +44,11 @@ def carried(slot: Int[Tensor, " S"], patients: int, visits: int) -> tuple[Int[Te
     sample_BT = sample_BT.view(patients, visits)
     source_BT = last_seen(sample_BT >= 0)
     return torch.where(source_BT >= 0, sample_BT.gather(1, source_BT.clamp(min=0)), -1), source_BT
+
+
+def _real(batch: PatientBatch) -> Int[Tensor, " V"]:
+    """Places of the visits that are no padding."""
+    return batch.visit_mask.flatten().nonzero().squeeze(1)
 
 
 class PatientModel(nn.Module):
@@ -86,7 +92,7 @@ class PatientModel(nn.Module):
         self.age = nn.Parameter(torch.zeros(len(self.modalities), dim))
         self.fusion = fusion
         self.temporal = temporal
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = Dropout(0.1)
         self.heads = nn.ModuleDict({task: nn.Linear(dim, outputs) for task, outputs in num_outputs.items()})
         self.modality_dropout = (
             modality_dropout
@@ -110,9 +116,13 @@ class PatientModel(nn.Module):
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
-        day_BT = self.known_days(batch)
-        course_VD = self.course(day_BT[batch.visit_mask])
-        values, masks, indices = [], [], []
+        day_BT, real_V = self.known_days(batch), _real(batch)
+
+        def of_real(values: Shaped[Tensor, "B T"]) -> Shaped[Tensor, " V"]:
+            return values.flatten().index_select(0, real_V)
+
+        course_VD = self.course(of_real(day_BT))
+        values, masks, ages, indices = [], [], [], []
         kept = self.modality_dropout(batch, self.modalities)
         for index, name in enumerate(self.modalities):
             samples = batch.samples[name]
@@ -121,15 +131,18 @@ class PatientModel(nn.Module):
             sample_BT, source_BT = carried(samples.slot, b, t)
             seen_BT = (source_BT >= 0) & next(kept)
             age_BT = torch.log1p((day_BT - day_BT.gather(1, source_BT.clamp(min=0))) / 21.0)
-            seen_V, age_V = seen_BT[batch.visit_mask], age_BT[batch.visit_mask]
+            seen_V, age_V = of_real(seen_BT), of_real(age_BT)
             # a visit that has not seen the assay points at a row of zeros behind the samples
-            sample_V = torch.where(seen_V, sample_BT[batch.visit_mask], num_samples)
+            sample_V = torch.where(seen_V, of_real(sample_BT), num_samples)
             padded_SKD = torch.cat([token_SKD, token_SKD.new_zeros(1, num_tokens, self.dim)])
-            aged_V1D = (age_V * seen_V)[:, None, None] * self.age[index]
-            values.append(padded_SKD.index_select(0, sample_V) * course_VD[:, None] + aged_V1D)
+            values.append(padded_SKD.index_select(0, sample_V))
             masks.append(seen_V[:, None].expand(-1, num_tokens))
+            ages.append((age_V * seen_V)[:, None].expand(-1, num_tokens))
             indices.append(samples.slot.new_full((num_tokens,), index))
-        return Tokens(values=torch.cat(values, dim=1), mask=torch.cat(masks, dim=1), modality=torch.cat(indices))
+        modality = torch.cat(indices)
+        aged_VMD = torch.cat(ages, dim=1)[..., None] * self.age[modality]
+        value_VMD = torch.addcmul(aged_VMD, torch.cat(values, dim=1), course_VD[:, None])
+        return Tokens(values=value_VMD, mask=torch.cat(masks, dim=1), modality=modality)
 
     def known_days(self, batch: PatientBatch) -> Float[Tensor, "B T"]:
         """Days of the visits as far as the model may know them."""
@@ -148,7 +161,7 @@ class PatientModel(nn.Module):
     def forward(
         self, batch: PatientBatch, mix: Mix | None = None, tokens: Tokens | None = None
     ) -> dict[str, Float[Tensor, "B T O"]]:
-        """Outputs of every task at every visit; what stands at padded visits has no meaning.
+        """Outputs of every task at every visit; zero at padded visits.
 
         Args:
             batch: The patients.
@@ -156,13 +169,18 @@ class PatientModel(nn.Module):
             tokens: What `place` gave for this batch, where it is at hand.
         """
         b, t = batch.visit_mask.shape
-        real_V = batch.visit_mask.flatten().nonzero().squeeze(1)
+        real_V = _real(batch)
         fused_VD = self.fusion(self.place(batch) if tokens is None else tokens)
         fused_BTD = fused_VD.new_zeros(b * t, self.dim).index_copy(0, real_V, fused_VD).view(b, t, self.dim)
-        state_BTD = self.dropout(self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask))
+        state_BTD = self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask)
         if mix is not None:
             state_BTD = mix_states(state_BTD, batch.visit_mask, mix)
-        return {task: read_exactly(head, state_BTD) for task, head in self.heads.items()}
+        state_VD = self.dropout(state_BTD.flatten(0, 1).index_select(0, real_V))
+        said = {task: read_exactly(head, state_VD) for task, head in self.heads.items()}
+        return {
+            task: said_VO.new_zeros(b * t, said_VO.shape[1]).index_copy(0, real_V, said_VO).view(b, t, -1)
+            for task, said_VO in said.items()
+        }
 
     def modality_outputs(self, batch: PatientBatch, tokens: Tokens | None = None) -> ModalityOutputs:
         """Outputs of every task from each modality alone, through the auxiliary heads.

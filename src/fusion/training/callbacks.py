@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from pytorch_lightning.callbacks import Checkpoint
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
@@ -59,14 +59,46 @@ def _derived(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-class Patience(EarlyStopping):
-    """Stops after rounds in which no task made progress; a resumed fold that had stopped stops at once."""
+class Patience(pl.Callback):
+    """Stops after rounds of validation in which no task made progress, or once a loss is no number.
+
+    A resumed fold that had stopped stops at once.
+
+    Args:
+        rounds: Rounds without progress.
+    """
 
     def __init__(self, rounds: int) -> None:
-        super().__init__(monitor="val/best", patience=rounds, check_finite=True)
+        self.rounds = rounds
+        self.waited, self.best, self.stopped = 0, np.inf, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not validated(trainer):
+            return
+        now = float(scores_of(pl_module)["val/best"])
+        self.waited = 0 if now < self.best else self.waited + 1
+        self.best = min(self.best, now)
+        self.stopped = self.waited >= self.rounds or not np.isfinite(now)
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"waited": self.waited, "best": self.best, "stopped": self.stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.waited, self.best, self.stopped = (state_dict[name] for name in ("waited", "best", "stopped"))
+
+
+def validated(trainer: pl.Trainer) -> bool:
+    """Whether the epoch that ends is one with validation."""
+    return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+
+
+def scores_of(module: pl.LightningModule) -> dict[str, torch.Tensor]:
+    """What the module measured last (`EnsembleModule.scores`)."""
+    return cast(dict[str, torch.Tensor], module.scores)
 
 
 class Checkpoints(Checkpoint):
@@ -84,8 +116,7 @@ class Checkpoints(Checkpoint):
         self.written = -np.inf
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
-        if validated and time.monotonic() - self.written >= self.seconds:
+        if validated(trainer) and time.monotonic() - self.written >= self.seconds:
             self._write_last(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -140,7 +171,8 @@ class FitProgress(pl.Callback):
             self.said = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        losses = [f"{key} {float(trainer.callback_metrics[key]):.3f}" for key in self._keys(trainer)]
+        scores = scores_of(pl_module)
+        losses = [f"{key} {float(scores[key]):.3f}" for key in ("train/loss", "val/loss") if key in scores]
         text = f"fit {self.fits + 1}/{self.num_fits} epoch {trainer.current_epoch + 1} " + " ".join(losses)
         self.bar.update(self.task, description=text, completed=self.fits * self.max_epochs + trainer.current_epoch + 1)
 
@@ -148,7 +180,3 @@ class FitProgress(pl.Callback):
         """Move on to the next fit, also when this one was found finished."""
         self.fits += fits
         self.bar.update(self.task, completed=self.fits * self.max_epochs)
-
-    @staticmethod
-    def _keys(trainer: pl.Trainer) -> list[str]:
-        return [key for key in ("train/loss", "val/loss") if key in trainer.callback_metrics]

@@ -160,14 +160,13 @@ class RankModule(EnsembleModule):
         combines = zip(self.ensemble.combine, table_EBTW, trained_EB, strict=True)
         losses = [self._loss(combine, table, everyone, on.float()) for combine, table, on in combines if on.any()]
         loss = torch.stack(losses).sum()
-        mean = loss.detach() / len(self.learners)
-        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=everyone.num_patients)
+        self.note_loss(loss, everyone.num_patients)
         return loss
 
     def on_after_backward(self) -> None:
         average_gradients([p for group in self.trainer.optimizers[0].param_groups for p in group["params"]])
 
-    def validation_step(self, share: Share, batch_idx: int) -> None:  # type: ignore[override]
+    def validate(self, share: Share) -> None:  # type: ignore[override]
         inner_B = self.inner_folds(share.everyone)
         member_E1 = torch.arange(len(self.averages), device=inner_B.device)[:, None]
         table_EBTW = self.outputs_of_all(self.averages, share, _parts(share, inner_B == member_E1))
@@ -175,7 +174,7 @@ class RankModule(EnsembleModule):
         losses = self.ensemble.loss(self._by_task(table_EBTW.sum(dim=0)), share.everyone, held_out)
         agreed = torch.stack(list(losses.values()))
         distributed.broadcast(agreed, 0)  # ranks that round differently would stop at different epochs
-        self.take_losses(dict(zip(losses, agreed, strict=True)), share.everyone.num_patients)
+        self.take_losses(dict(zip(losses, agreed, strict=True)))
 
     def outputs_of_all(
         self, members: nn.ModuleList, share: Share, parts: Sequence[Part], *, alone: bool = False

@@ -12,11 +12,12 @@ from torch.utils.data import DataLoader
 
 from fusion.training.callbacks import EpochOrder
 from fusion.training.device import prefetched
+from fusion.training.module import EnsembleModule
 
 
 def train(
     trainer: pl.Trainer,
-    module: pl.LightningModule,
+    module: EnsembleModule,
     whole: object,
     pick: Callable[[Int[Tensor, " P"]], object],
     *,
@@ -37,8 +38,7 @@ def train(
         seed: Of the order of the patients.
         last: The checkpoint.
     """
-    everyone: DataLoader[Any] = DataLoader([whole], batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
-    loader = everyone
+    loader: DataLoader[Any] = DataLoader([whole], batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
     if batch_size is not None and batch_size < num_patients:
         loader = DataLoader(
             range(num_patients),  # type: ignore[arg-type]
@@ -47,11 +47,11 @@ def train(
             generator=torch.Generator(),
             collate_fn=lambda chosen: pick(torch.tensor(chosen)),
         )
+    module.everyone = whole
     try:
         trainer.fit(
             module,
             train_dataloaders=prefetched(loader, trainer.strategy.root_device, whole),
-            val_dataloaders=everyone,
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )

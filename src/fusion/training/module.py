@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fusion.models.base import Encoder
 from fusion.models.patient_model import PatientModel
 from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied, too_large
+from fusion.training.callbacks import validated
 from fusion.training.ensemble import Ensemble
 from fusion.training.inner_folds import held_out_outputs, training_parts, training_shares
 from fusion.training.optimizer_state import put_together, taken_apart
@@ -35,9 +36,14 @@ class EnsembleModule(pl.LightningModule):
         inner_fold: Inner fold of each training patient, by id.
         averaging: Share of the running average that is kept at a step, once training is under way.
 
+    Lightning's own log and validation loop take longer than a small step does, so neither is used: `scores` is what
+    callbacks read, and validation is part of the last step of an epoch (`loop.train` says on whom).
+
     Attributes:
         one_by_one: Why the learners are trained one by one, empty where that was asked for; None where they are
             trained as one model.
+        everyone: Whom validation is on, as `training_step` takes them; None for no validation.
+        scores: The newest value of everything that is measured.
     """
 
     best: Tensor
@@ -66,6 +72,10 @@ class EnsembleModule(pl.LightningModule):
         self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
         self._shares: tuple[tuple[str, ...], Tensor] | None = None
         self._tensors: dict[str | None, list[Tensor]] = {}
+        self.everyone: Any = None
+        self.scores: dict[str, Tensor] = {}
+        self._new: set[str] = set()
+        self._losses: list[tuple[Tensor, int]] = []
         self.register_buffer("best", torch.full((len(ensemble.losses),), torch.inf))
 
     def inner_folds(self, batch: PatientBatch) -> Int[Tensor, " B"]:
@@ -105,9 +115,17 @@ class EnsembleModule(pl.LightningModule):
             loss = self.ensemble.loss_of_all(self._batched(batch), batch, self._shares_of(batch))
         else:
             loss = self.ensemble.training_loss(self.learners, self._parts_of(batch))
-        mean = loss.detach() / len(self.learners)
-        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=batch.num_patients)
+        self.note_loss(loss, batch.num_patients)
         return loss
+
+    def note_loss(self, loss: Float[Tensor, ""], num_patients: int) -> None:
+        """Keep the loss of a step for the mean of its epoch."""
+        self._losses.append((loss.detach() / len(self.learners), num_patients))
+
+    def note(self, scores: Mapping[str, Tensor]) -> None:
+        """Keep what was measured, until the end of the epoch logs it."""
+        self.scores.update(scores)
+        self._new.update(scores)
 
     def _parts_of(self, batch: PatientBatch) -> tuple[PatientBatch, ...]:
         """What each learner trains on; kept, since without batches it is the same at each step."""
@@ -124,40 +142,50 @@ class EnsembleModule(pl.LightningModule):
         return self._shares[1]
 
     @torch.no_grad()
-    def on_train_batch_end(self, outputs: Any, batch: object, batch_idx: int) -> None:
+    def follow(self) -> None:
         """Let the averages follow; the first steps count little, since they start from nothing."""
         kept = min(self.averaging, self.global_step / (self.global_step + 9.0))
         if self._followed is None:
             self._followed = list(self.averages.parameters()), list(self.learners.parameters())
         torch._foreach_lerp_(*self._followed, 1.0 - kept)
 
-    def on_validation_model_eval(self) -> None:
-        """Averages take no dropout, ever; to go through all modules each time would cost as much as a small step."""
-        if self.averages.training:
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: object, batch_idx: int) -> None:
+        """Follow; at the last step of an epoch, sum up its losses and validate."""
+        self.follow()
+        if not self.trainer.is_last_batch:
+            return
+        summed = torch.stack([loss * patients for loss, patients in self._losses]).sum()
+        self.note({"train/loss": summed / max(sum(patients for _, patients in self._losses), 1)})
+        self._losses.clear()
+        if self.everyone is not None and validated(self.trainer):
+            with self.trainer.precision_plugin.val_step_context():
+                self.validate(self.trainer.strategy.batch_to_device(self.everyone))
+
+    def on_train_epoch_end(self) -> None:
+        """Hand what is new to the loggers."""
+        values = {name: float(self.scores[name]) for name in self._new}
+        self._new.clear()
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.global_step)
+
+    def validate(self, batch: PatientBatch) -> None:
+        """Validation is on all patients at once: a partial likelihood is no mean over batches."""
+        if self.averages.training:  # they take no dropout, ever
             self.averages.eval()
-
-    def on_validation_model_train(self) -> None:
-        """Learners were not touched."""
-
-    def on_validation_model_zero_grad(self) -> None:
-        """The optimizer does it before each step."""
-
-    def validation_step(self, batch: PatientBatch, batch_idx: int) -> None:
-        """Validation has one batch of all patients: a partial likelihood is no mean over batches."""
         inner = self.inner_folds(batch)
         held_out = (inner < self.ensemble.num_members).to(batch.day.dtype)
         losses = self.ensemble.loss(held_out_outputs(self.averages, batch, inner), batch, held_out)
-        self.take_losses(losses, batch.num_patients)
+        self.take_losses(losses)
 
-    def take_losses(self, losses: Mapping[str, Float[Tensor, ""]], num_patients: int) -> None:
+    def take_losses(self, losses: Mapping[str, Float[Tensor, ""]]) -> None:
         """Keep the averages for each task whose loss on held-out patients is the best so far."""
         for index, (task, loss) in enumerate(losses.items()):
             if loss < self.best[index]:
                 self.best[index] = loss
                 torch._foreach_copy_(self._tensors_of(task), self._tensors_of(None))
-        scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
-        scores |= {f"val/{task}": loss for task, loss in losses.items()}
-        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=num_patients)
+        self.note({"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)})
+        self.note({f"val/{task}": loss for task, loss in losses.items()})
 
     def _tensors_of(self, task: str | None) -> list[Tensor]:
         """Weights and buffers of the members of a task, or of the averages: loading states by name takes far longer."""

@@ -226,5 +226,6 @@ def family_toy(gene: int, count: int, seed: int) -> tuple[Samples, torch.Tensor]
 def test_a_gene_that_no_training_patient_has_is_read_by_its_family(name: str) -> None:
     torch.manual_seed(0)
     train, test = family_toy(2, 150, 0), family_toy(3, 300, 1)
-    assert taught(MAKERS[f"{name}_families"](), train, test) > 0.8
-    assert taught(MAKERS[name](), train, test) < 0.7
+    # gene 5 alone gives the root of a half; what an untrained embedding says of gene 3 is chance
+    assert taught(MAKERS[f"{name}_families"](), train, test) > 0.85
+    assert taught(MAKERS[name](), train, test) < 0.8

@@ -11,7 +11,7 @@ from fusion.models.fusion.pairwise_products import PairwiseProducts
 def test_agrees_with_a_loop_over_pairs() -> None:
     fusion, tokens = make_fusion("pairwise_products"), make_tokens()
     assert isinstance(fusion, PairwiseProducts)
-    pairs = fusion.pairs(tokens)
+    pairs = fusion.pairs(tokens.values * tokens.mask[..., None], tokens.modality)
     for visit in range(len(tokens.mask)):
         there = tokens.mask[visit].nonzero().squeeze(1).tolist()
         factor = {m: fusion.factor.weight[MODALITY[m]] @ tokens.values[visit, m] for m in there}

@@ -67,8 +67,10 @@ def test_the_future_changes_nothing_to_the_bit(kind: type[Temporal], seen: int) 
     later = torch.arange(VISITS) >= seen
     changed = torch.where(later[None, :, None], visits.flip(0) * 7 + 3, visits)
     delayed = torch.where(later, day + 400.0, day)
-    for other in ((changed, day, mask), (visits, delayed, mask), (changed, delayed, mask & ~later)):
+    for other in ((changed, day, mask), (visits, delayed, mask)):
         assert torch.equal(module(*other)[:, :seen], now)
+    # with fewer visits a product has fewer rows, which a processor may round otherwise
+    torch.testing.assert_close(module(changed, delayed, mask & ~later)[:, :seen], now, rtol=1e-6, atol=1e-6)
 
 
 @every_temporal

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP
 from fusion.models.products import GatedProduct
 from fusion.models.variant_rows import RESERVED, Membership, burden_of, genes_hit, membership_of
@@ -57,7 +58,7 @@ class GeneBurdenEncoder(Encoder):
         groups = membership_of(gene_groups)[RESERVED:] if gene_groups else torch.zeros(num_genes - RESERVED, 0)
         self.register_buffer("membership", groups, persistent=False)
         num_features = 2 * (num_genes - RESERVED) + groups.shape[1] + len(self.burden_columns)
-        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(num_features, dim)
         self.product = GatedProduct(num_features=num_features, dim=dim, rank=rank)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout)

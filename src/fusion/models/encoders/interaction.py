@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP
 from fusion.models.products import GatedProduct
 from fusion.types import Samples
@@ -35,7 +36,7 @@ class InteractionEncoder(Encoder):
         feature_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(num_features, dim)
         self.product = GatedProduct(num_features=num_features, dim=dim, rank=rank)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout) if hidden else nn.Identity()

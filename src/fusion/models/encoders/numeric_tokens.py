@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.encoders.piecewise_linear import PiecewiseLinear, known_values, require_one_row_each
 from fusion.types import Samples
 
@@ -49,7 +50,7 @@ class NumericTokensEncoder(Encoder):
         token_of = token_of or tuple(range(num_features))
         self.missing_of = missing_of or (-1,) * num_features
         self.num_tokens = max(token_of) + 1
-        self.feature_dropout = feature_dropout
+        self.feature_dropout = Dropout(feature_dropout)
         flags = {flag for flag in self.missing_of if flag >= 0}
         flag_of_token = {token_of[column]: flag for column, flag in enumerate(self.missing_of) if flag >= 0}
         self.register_buffer("token", torch.tensor(token_of), persistent=False)
@@ -77,4 +78,4 @@ class NumericTokensEncoder(Encoder):
         is_blank_SK = functional.pad(samples.rows, (0, 1))[:, self.flag] > 0.5
         token_SKD = torch.where(is_blank_SK[..., None], self.blank, token_SKD)
         keep_SK1 = torch.ones_like(token_SKD[..., :1])
-        return token_SKD * functional.dropout(keep_SK1, self.feature_dropout, self.training)
+        return token_SKD * self.feature_dropout(keep_SK1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.types import Samples
 
 
@@ -73,8 +74,8 @@ class PathwayTokensEncoder(Encoder):
         # entries of unit size, scaled down when read: a step of Adam then moves the sum of a thousand genes but little
         self.rest_in = nn.Parameter(torch.randn(len(outside), rank))
         self.rest_out = nn.Parameter(torch.randn(rank, dim) * (self.num_tokens * rank) ** -0.5)
-        self.feature_dropout = nn.Dropout(feature_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.feature_dropout = Dropout(feature_dropout)
+        self.dropout = Dropout(dropout)
 
     def prepare(self, samples: Samples) -> None:
         """Learn the sd of each set's sum: genes that go their own ways have a small one, and would hardly count."""

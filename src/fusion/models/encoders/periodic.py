@@ -8,9 +8,9 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.encoders.piecewise_linear import require_one_row_each
 from fusion.models.layers import ResidualMLP
 from fusion.types import Samples
@@ -45,7 +45,7 @@ class PeriodicEncoder(Encoder):
         feature_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.feature_dropout = feature_dropout
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(num_features, dim)
         self.frequency = nn.Parameter(torch.randn(num_features, num_frequencies) * sigma)
         self.bend = nn.Parameter(torch.zeros(num_features, 2 * num_frequencies, dim))
@@ -59,6 +59,6 @@ class PeriodicEncoder(Encoder):
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
         require_one_row_each(samples)
-        keep_SF = functional.dropout(torch.ones_like(samples.rows), self.feature_dropout, self.training)
+        keep_SF = self.feature_dropout(torch.ones_like(samples.rows))
         bent_SD = torch.einsum("sfj,fjd->sd", self.waves(samples.rows) * keep_SF[..., None], self.bend)
         return self.mlp(self.project(samples.rows * keep_SF) + bent_SD)[:, None]

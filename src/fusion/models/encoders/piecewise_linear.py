@@ -6,9 +6,9 @@ Dimension key: S samples, R rows, F features, J bins, D width.
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP
 from fusion.types import Samples
 
@@ -97,7 +97,7 @@ class PiecewiseLinearEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.missing_of = missing_of
-        self.feature_dropout = feature_dropout
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(num_features, dim)
         self.bins = PiecewiseLinear(num_features=num_features, num_bins=num_bins)
         self.bend = nn.Parameter(torch.zeros(num_features, num_bins, dim))
@@ -110,7 +110,7 @@ class PiecewiseLinearEncoder(Encoder):
 
     def forward(self, samples: Samples) -> Float[Tensor, "S K D"]:
         require_one_row_each(samples)
-        keep_SF = functional.dropout(torch.ones_like(samples.rows), self.feature_dropout, self.training)
+        keep_SF = self.feature_dropout(torch.ones_like(samples.rows))
         bent_SD = torch.einsum("sfj,fjd->sd", self.bins(samples.rows) * keep_SF[..., None], self.bend)
         return self.mlp(self.project(samples.rows * keep_SF) + bent_SD)[:, None]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fusion.models.bag_rows import segment_outer
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP, segment_sum
 from fusion.prototypes import Prototypes, fit_prototypes, rows_to_fit
 from fusion.types import Samples
@@ -83,7 +84,7 @@ class PrototypePoolEncoder(Encoder):
         self.num_embedded, self.within_components = num_features - coordinate_columns, within_components
         width = num_prototypes * (1 + within_components)
         self.patch_dropout = patch_dropout
-        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(width, dim)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout)
         nn.init.zeros_(self.project.bias)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from fusion.models.bag_rows import segment_outer
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.encoders.piecewise_linear import PiecewiseLinear, require_one_row_each
 from fusion.types import Samples
 
@@ -64,7 +65,7 @@ class RegionTokensEncoder(Encoder):
         self.register_buffer("share", 1.0 / size_K[group_P], persistent=False)
         self.register_buffer("step", size_K[group_P].rsqrt(), persistent=False)
         self.register_buffer("sd", torch.ones(self.num_tokens))
-        self.hide = nn.Dropout(feature_dropout)
+        self.hide = Dropout(feature_dropout)
         # away from the mean in steps that shrink with the group: an optimizer moves all of a thousand weights alike
         self.deviation = nn.Parameter(torch.zeros(len(pairs), inner))
         self.project = nn.Parameter(torch.randn(self.num_tokens, inner, dim) * (self.num_tokens * inner) ** -0.5)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.types import Samples
 
 
@@ -26,7 +27,7 @@ class SignatureTokensEncoder(Encoder):
     def __init__(self, *, num_features: int, dim: int, feature_dropout: float = 0.1) -> None:
         super().__init__()
         self.num_tokens = num_features
-        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.feature_dropout = Dropout(feature_dropout)
         bound = num_features**-0.5
         self.weight = nn.Parameter(torch.empty(num_features, dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(num_features, dim))

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Encoder
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP
 from fusion.types import Samples
 
@@ -23,7 +24,7 @@ class VectorEncoder(Encoder):
         self, *, num_features: int, dim: int, hidden: int = 32, dropout: float = 0.2, feature_dropout: float = 0.1
     ) -> None:
         super().__init__()
-        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.feature_dropout = Dropout(feature_dropout)
         self.project = nn.Linear(num_features, dim)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout) if hidden else nn.Identity()
         nn.init.zeros_(self.project.bias)

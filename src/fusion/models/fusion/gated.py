@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Fusion
+from fusion.models.dropout import Dropout
 from fusion.models.layers import group_mean, group_present
 from fusion.types import Tokens
 
@@ -32,7 +33,7 @@ class Gated(Fusion):
         self.num_modalities = num_modalities
         self.inner = nn.Linear(num_modalities * (dim + 1), hidden)
         self.outer = nn.Linear(hidden, num_modalities * dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.models.base import Fusion
+from fusion.models.dropout import Dropout
 from fusion.models.layers import GroupLinear, group_mean, group_present
 from fusion.types import Tokens
 
@@ -31,7 +32,7 @@ class Late(Fusion):
         self.num_modalities = num_modalities
         self.inner = GroupLinear(num_groups=num_modalities, num_in=dim, num_out=hidden)
         self.outer = GroupLinear(num_groups=num_modalities, num_in=hidden, num_out=dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.zeros_(self.outer.weight)
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "V D"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fusion.models.base import Fusion
+from fusion.models.dropout import Dropout
 from fusion.models.layers import GroupLinear, group_mean, group_present
 from fusion.types import Tokens
 
@@ -31,7 +32,7 @@ class LowRankBilinear(Fusion):
         super().__init__()
         self.num_modalities = num_modalities
         self.factor = GroupLinear(num_groups=num_modalities, num_in=dim, num_out=rank)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(rank, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 

@@ -4,10 +4,11 @@ Dimension key: V visits, M tokens, R rank, D width.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fusion.models.base import Fusion
+from fusion.models.dropout import Dropout
 from fusion.models.layers import GroupLinear
 from fusion.types import Tokens
 
@@ -30,16 +31,15 @@ class PairwiseProducts(Fusion):
     def __init__(self, *, dim: int, num_modalities: int, rank: int = 16, dropout: float = 0.2) -> None:
         super().__init__()
         self.factor = GroupLinear(num_groups=num_modalities, num_in=dim, num_out=rank, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(rank, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def pairs(self, tokens: Tokens) -> Float[Tensor, "V R"]:
-        """Sum over pairs of tokens of the products of their factors; zero where there are fewer than two tokens."""
-        token_VMD = tokens.values * tokens.mask[..., None]
-        factor_VMR = torch.einsum("vmd,mrd->vmr", token_VMD, self.factor.weight[tokens.modality])
+    def pairs(self, token: Float[Tensor, "V M D"], modality: Int[Tensor, " M"]) -> Float[Tensor, "V R"]:
+        """Sum over pairs of tokens of the products of their factors; tokens that are not there are zero."""
+        factor_VMR = torch.einsum("vmd,mrd->vmr", token, self.factor.weight[modality])
         return 0.5 * (factor_VMR.sum(dim=1).square() - factor_VMR.square().sum(dim=1))
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "V D"]:
-        sum_VD = (tokens.values * tokens.mask[..., None]).sum(dim=1)
-        return sum_VD + self.out(self.dropout(self.pairs(tokens)))
+        token_VMD = tokens.values * tokens.mask[..., None]
+        return token_VMD.sum(dim=1) + self.out(self.dropout(self.pairs(token_VMD, tokens.modality)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.layers import ResidualMLP
 from fusion.models.temporal.days import CYCLE, time_features
 
@@ -43,7 +44,7 @@ class CausalTransformer(Temporal):
         slope_H = 2.0 ** -torch.arange(num_heads)  # 1, 1/2, 1/4, ...
         self.register_buffer("start_H", slope_H.expm1().log(), persistent=False)  # softplus undone
         self.shift_H = nn.Parameter(torch.zeros(num_heads))  # weight decay draws a slope back to its start
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(dim, dim)
         self.mlp = ResidualMLP(dim=dim, hidden=hidden, dropout=dropout)
         nn.init.zeros_(self.out.weight)

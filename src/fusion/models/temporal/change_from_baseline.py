@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 
 
 def changes(visits: Float[Tensor, "B T D"]) -> Float[Tensor, "B T 4*D"]:
@@ -37,7 +38,7 @@ class ChangeFromBaseline(Temporal):
 
     def __init__(self, *, dim: int, dropout: float = 0.2) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(4 * dim, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 

@@ -1,33 +1,84 @@
 """A bank of leaky memories over continuous time: a diagonal linear state space read through a gate.
 
-Dimension key: B patients, T visits, D width, H states.
+Dimension key: B patients, T visits, V real visits of all patients, D width, H states.
 """
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.temporal.days import CYCLE, Decay, gap_days, time_features
+from fusion.models.temporal.packed_visits import PackedVisits
 
 
-def decay_scan(values: Float[Tensor, "B T H"], kept: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
-    """Running sum that keeps a share of itself at each step: `sum[t] = kept[t] * sum[t - 1] + values[t]`.
+class DecayScan(torch.autograd.Function):
+    """`decay_scan`, forward and backward by hand: autograd would fill an array as large as all visits at every step."""
 
-    Done by doubling: after k rounds each step holds the sum over the last 2^k steps. That is log2(T) rounds over all
-    visits at once, memory linear in T, and no division by a product of shares, which would overflow after years.
+    @staticmethod
+    def forward(values: Float[Tensor, "... V H"], kept: Float[Tensor, "... V H"], sizes: Sequence[int]) -> Tensor:
+        state = values.clone()
+        for before, now in _steps(sizes):
+            state.narrow(-2, *now).addcmul_(kept.narrow(-2, *now), state.narrow(-2, *before))
+        return state
 
-    >>> decay_scan(torch.tensor([[[8.0], [0.0], [1.0]]]), torch.full((1, 3, 1), 0.5)).flatten()
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Sequence[int]], output: Tensor) -> None:
+        ctx.sizes = inputs[2]
+        ctx.save_for_backward(inputs[1], output)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Float[Tensor, "... V H"]) -> tuple[Tensor, Tensor, None]:
+        kept, state = ctx.saved_tensors
+        value_slope, kept_slope = slope.clone(), torch.zeros_like(kept)
+        for before, now in reversed(_steps(ctx.sizes)):
+            slope_now = value_slope.narrow(-2, *now)
+            value_slope.narrow(-2, *before).addcmul_(kept.narrow(-2, *now), slope_now)
+            kept_slope.narrow(-2, *now).copy_(state.narrow(-2, *before)).mul_(slope_now)
+        return value_slope, kept_slope, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], values: Tensor, kept: Tensor, sizes: Sequence[int]
+    ) -> tuple[Tensor, Any]:
+        values, kept = (
+            each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
+            for each, dim in zip((values, kept), in_dims[:2], strict=True)
+        )
+        return DecayScan.apply(values, kept, sizes), 0
+
+
+def _steps(sizes: Sequence[int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Start and length, among the packed visits, of a step and of its patients one step before."""
+    start = [0, *accumulate(sizes)]
+    return [((start[t - 1], sizes[t]), (start[t], sizes[t])) for t in range(1, len(sizes)) if sizes[t]]
+
+
+def decay_scan(
+    values: Float[Tensor, "... V H"], kept: Float[Tensor, "... V H"], sizes: Sequence[int]
+) -> Float[Tensor, "... V H"]:
+    """Running sum of each patient that keeps a share of itself: `sum[t] = kept[t] * sum[t - 1] + values[t]`.
+
+    Memory is linear in the visits, and nothing is divided by a product of shares, which would overflow after years.
+
+    Args:
+        values: What each visit adds, packed (`PackedVisits`).
+        kept: What is kept at each visit of the sum before it; that of a first visit is not read.
+        sizes: Patients at each step.
+
+    >>> decay_scan(torch.tensor([[8.0], [0.0], [1.0]]), torch.full((3, 1), 0.5), [1, 1, 1]).flatten()
     tensor([8., 4., 3.])
     """
-    span = 1
-    while span < values.shape[1]:
-        reached = values[:, span:] + kept[:, span:] * values[:, :-span]
-        values = torch.cat([values[:, :span], reached], dim=1)
-        kept = torch.cat([kept[:, :span], kept[:, span:] * kept[:, :-span]], dim=1)
-        span *= 2
-    return values
+    state: Tensor = DecayScan.apply(values, kept, sizes)
+    return state
 
 
 class ContinuousDecay(Temporal):
@@ -57,7 +108,7 @@ class ContinuousDecay(Temporal):
         self.decay = Decay(half_life=shortest * (longest / shortest) ** spread_H)
         self.inputs = nn.Linear(dim + 2, hidden)
         self.gate = nn.Linear(dim + 2, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -65,9 +116,11 @@ class ContinuousDecay(Temporal):
     def forward(
         self, visits: Float[Tensor, "B T D"], day: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T D"]:
-        said_BTE = torch.cat([visits, time_features(day)], dim=-1)
+        at = PackedVisits.of(mask)
+        said_VE = at.pack(torch.cat([visits, time_features(day)], dim=-1))
         # a long memory sums many visits: so scaled, a steady course with a visit each cycle keeps its size
         scale_H = -torch.expm1(-CYCLE * self.decay.rate())
-        state_BTH = decay_scan(self.inputs(said_BTE) * scale_H, self.decay(gap_days(day)))
-        read_BTH = functional.selu(state_BTH) * self.gate(said_BTE).sigmoid()
-        return visits + self.out(self.dropout(read_BTH))
+        kept_VH = self.decay(at.pack(gap_days(day)[..., None])[:, 0])
+        state_VH = decay_scan((self.inputs(said_VE) * scale_H).type_as(kept_VH), kept_VH, at.sizes)
+        read_VH = functional.selu(state_VH) * self.gate(said_VE).sigmoid()
+        return visits + at.unpack(self.out(self.dropout(read_VH)))

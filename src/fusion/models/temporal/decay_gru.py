@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.temporal.days import Decay, gap_days, time_features
 from fusion.models.temporal.packed_visits import PackedVisits
 
@@ -35,7 +36,7 @@ class DecayGRU(Temporal):
         self.inputs = nn.Linear(dim + 2, 3 * hidden)
         self.gates = nn.Linear(hidden, 2 * hidden, bias=False)
         self.recall = nn.Linear(hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         for weight in (*self.inputs.parameters(), *self.gates.parameters(), *self.recall.parameters()):
             nn.init.uniform_(weight, -(hidden**-0.5), hidden**-0.5)  # as torch's GRU starts

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.temporal.days import Decay, gap_days, time_features
 
 
@@ -32,7 +33,7 @@ class DecayLSTM(Temporal):
         self.inputs = nn.Linear(dim + 2, 4 * hidden)
         self.gates = nn.Linear(hidden, 4 * hidden, bias=False)
         self.short_term = nn.Linear(hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         for weight in (*self.inputs.parameters(), *self.gates.parameters()):
             nn.init.uniform_(weight, -(hidden**-0.5), hidden**-0.5)  # as torch's LSTM starts

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fusion.models.base import Temporal
+from fusion.models.dropout import Dropout
 from fusion.models.temporal.days import time_features
 
 
@@ -23,7 +24,7 @@ class GRU(Temporal):
     def __init__(self, *, dim: int, hidden: int = 16, dropout: float = 0.2) -> None:
         super().__init__()
         self.gru = nn.GRU(dim + 2, hidden, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
