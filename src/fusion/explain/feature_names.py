@@ -1,11 +1,13 @@
 """From columns to what a reader knows: genes, regions, markers, covariates; and from genes to sets of genes.
 
 Components are led back to their features by the loadings, so that what a component contributes is shared among genes
-as far as they moved it. Columns of one marker (level, change, flag) are added up.
+as far as they moved it. Products of components, which are no sum over features, are named by the features that speak
+loudest in each. Columns of one marker (level, change, flag) are added up.
 
 Dimension key: B patients, T visits, S samples, F columns of a row, G features, P columns of the summary.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,8 @@ Floats = NDArray[np.float64]
 
 #: Shipped sets that genes of an assay are added up in.
 SETS: Mapping[type[Modality], str] = {Expression: "sclc", Variants: "sclc_pathways"}
+#: Features that name a component.
+LOUDEST = 2
 
 
 def reader_name(modality: Modality, column: str) -> str:
@@ -147,10 +151,29 @@ def _of_plain(
     rows = list(modality.feature_names)
     known = [number for number, column in enumerate(modality.summary_names) if column in rows]
     if modality.components is None or not known or away is None:
-        return NamedValues(names, values)
+        return NamedValues(*_summed([programme_name(modality, column) for column in names], values))
     others = [number for number in range(len(names)) if number not in known]
-    kept = NamedValues(tuple(names[number] for number in others), values[..., others])
+    kept = NamedValues(*_summed([programme_name(modality, names[number]) for number in others], values[..., others]))
     return _led_back(view, modality, found, columns, known, away).merged(kept)
+
+
+def programme_name(modality: MatrixModality, column: str) -> str:
+    """A product of turned components by the features that speak loudest in each; another column as it is.
+
+    The number of a component means nothing to a reader, and another thing in every fold.
+    """
+    if match := re.fullmatch(r"t(\d+) by t(\d+)", column):
+        first, second = sorted(_loudest(modality, int(number) - 1) for number in match.groups())
+        return f"interplay of {first} and {second}"
+    if match := re.fullmatch(r"\|t(\d+)\|", column):
+        return f"{_loudest(modality, int(match[1]) - 1)}, high or low"
+    return column
+
+
+def _loudest(modality: MatrixModality, component: int) -> str:
+    loading_G = modality.turned.loadings[:, component]
+    order = np.argsort(-np.abs(loading_G), kind="stable")[:LOUDEST]
+    return "/".join(modality.features[place] for place in order)
 
 
 def _led_back(
@@ -212,7 +235,11 @@ def _by_patient(values: Floats, patient: NDArray[np.int64], shape: tuple[int, ..
 
 def _renamed(modality: Modality, columns: Sequence[str], values: Floats) -> NamedValues:
     """Columns of one marker or covariate added up."""
-    renamed = [reader_name(modality, column) for column in columns]
-    names = tuple(dict.fromkeys(renamed))
-    member = np.array([[column == name for name in names] for column in renamed], dtype=np.float64)
-    return NamedValues(names=names, values=values @ member.reshape(len(renamed), len(names)))
+    return NamedValues(*_summed([reader_name(modality, column) for column in columns], values))
+
+
+def _summed(columns: Sequence[str], values: Floats) -> tuple[tuple[str, ...], Floats]:
+    """Names, each once, and the sum of the columns of each."""
+    names = tuple(dict.fromkeys(columns))
+    member = np.array([[column == name for name in names] for column in columns], dtype=np.float64)
+    return names, values @ member.reshape(len(columns), len(names))

@@ -37,6 +37,13 @@ def test_gradients_of_the_scan_agree_with_finite_differences_also_when_stacked()
     ]
     torch.testing.assert_close(*slopes)
 
+    said = decay_scan(values[0], kept[0], sizes)
+    both = torch.eye(said.numel(), dtype=torch.double).view(-1, *said.shape)[:2]
+    at_once = torch.autograd.grad(said, (values, kept), both, is_grads_batched=True, retain_graph=True)
+    by_turns = [torch.autograd.grad(said, (values, kept), each, retain_graph=True) for each in both]
+    for found, expected in zip(at_once, zip(*by_turns, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.stack(expected))
+
 
 def test_a_state_keeps_its_size_over_years() -> None:
     """A steady course with a visit each cycle neither grows nor fades with the number of visits."""

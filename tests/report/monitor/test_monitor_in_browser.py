@@ -145,11 +145,19 @@ def test_a_death_likelier_than_progression_or_death_is_owned_up_to(browser: Any,
 
 def test_the_names_of_features_are_words(browser: Any, pages: dict[str, Path]) -> None:
     open_at(browser, pages["whole"], 1280)
-    asked = ("t7 by t2", "|t1|", "prototype5", "pc3", "ldh:change_first")
+    asked = (
+        "interplay of A/B and chr1:2-3/C",
+        "A/B, high or low",
+        "(expression)",
+        "prototype5",
+        "pc3",
+        "ldh:change_first",
+    )
     names = [browser.execute_script("return featureName('expression', arguments[0])", name) for name in asked]
     assert [name.removesuffix(" (expression)") for name in names] == [
-        "interplay of components 7 and 2",
-        "component 1, high or low",
+        "interplay of A/B and chr1:2-3/C",
+        "A/B, high or low",
+        "the rest of tumour expression",
         "share of patches of kind 5",
         "component 3",
         "LDH, change since first",

@@ -259,6 +259,11 @@ class MatrixModality(Modality):
         return gated_products(self._turned.scores(values))
 
     @property
+    def turned(self) -> Components:
+        """The components of whose products `detail` is made."""
+        return self._turned
+
+    @property
     def detail_names(self) -> tuple[str, ...]:
         return product_names(self._turned.loadings.shape[1])
 

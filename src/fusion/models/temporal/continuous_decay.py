@@ -38,12 +38,12 @@ class DecayScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: Float[Tensor, "... V H"]) -> tuple[Tensor, Tensor, None]:
         kept, state = ctx.saved_tensors
-        value_slope, kept_slope = slope.clone(), torch.zeros_like(kept)
-        for before, now in reversed(_steps(ctx.sizes)):
-            slope_now = value_slope.narrow(-2, *now)
-            value_slope.narrow(-2, *before).addcmul_(kept.narrow(-2, *now), slope_now)
-            kept_slope.narrow(-2, *now).copy_(state.narrow(-2, *before)).mul_(slope_now)
-        return value_slope, kept_slope, None
+        value_slope, steps = slope.clone(), _steps(ctx.sizes)
+        for before, now in reversed(steps):
+            value_slope.narrow(-2, *before).addcmul_(kept.narrow(-2, *now), value_slope.narrow(-2, *now))
+        first = torch.zeros_like(state.narrow(-2, 0, ctx.sizes[0] if len(ctx.sizes) else 0))
+        state_before = torch.cat([first, *(state.narrow(-2, *before) for before, _ in steps)], dim=-2)
+        return value_slope, value_slope * state_before, None
 
     @staticmethod
     def vmap(

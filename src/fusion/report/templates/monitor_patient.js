@@ -159,9 +159,11 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
+  if (feature === `(${assay})`) return `the rest of ${called(assay)}`;
+  if (feature.startsWith("interplay of ") || feature.endsWith(", high or low")) return `${feature} (${spaced(assay)})`;
   const [name, ...rest] = feature.split(":");
-  const pair = /^t(\d+) by t(\d+)$/.exec(name), kind = /^prototype(\d+)$/.exec(name), pc = /^(?:pc|t)(\d+)$/.exec(name), size = /^\|t(\d+)\|$/.exec(name);
-  const known = pair ? `interplay of components ${pair[1]} and ${pair[2]}` : kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : size ? `component ${size[1]}, high or low` : called(name);
+  const kind = /^prototype(\d+)$/.exec(name), pc = /^pc(\d+)$/.exec(name);
+  const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : called(name);
   return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${assay === "clinical" ? "before treatment" : spaced(assay)})`;
 }
 
