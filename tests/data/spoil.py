@@ -16,8 +16,8 @@ Spoil = Callable[[Path], object]
 #: What is spoiled, and what the report must name: file, row or column, and words of what was found or is to do.
 Case = tuple[Spoil, str, str, str]
 
-PATIENTS, OUTCOMES, SAMPLES, LESIONS, SPLITS = (
-    f"{n}.csv" for n in ("patients", "outcomes", "samples", "lesions", "splits")
+PATIENTS, OUTCOMES, SAMPLES, LESIONS, TREATMENTS, SPLITS = (
+    f"{n}.csv" for n in ("patients", "outcomes", "samples", "lesions", "treatments", "splits")
 )
 
 

@@ -1,10 +1,31 @@
-"""Faults of patients, outcomes, samples, lesions and splits are found and named."""
+"""Faults of patients, outcomes, samples, lesions, treatments and splits are found and named."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from spoil import LESIONS, OUTCOMES, PATIENTS, SAMPLES, SPLITS, Case, assert_named, cell, edit, line, text, without
+from spoil import (
+    LESIONS,
+    OUTCOMES,
+    PATIENTS,
+    SAMPLES,
+    SPLITS,
+    TREATMENTS,
+    Case,
+    Spoil,
+    assert_named,
+    cell,
+    edit,
+    line,
+    text,
+    without,
+)
+
+
+def courses(row: str) -> Spoil:
+    """A table of treatments with this row."""
+    return text(TREATMENTS, f"patient_id,treatment,start_day,end_day\n{row}\n")
+
 
 SPOILED: dict[str, Case] = {
     "column missing": (without(SAMPLES, "day"), SAMPLES, "day", "no such column"),
@@ -77,6 +98,11 @@ SPOILED: dict[str, Case] = {
     "single fold": (edit(SPLITS, lambda t: t.assign(fold=0)), SPLITS, "fold", "at least two"),
     "lesion negative": (cell(LESIONS, "diameter_mm", -1), LESIONS, "diameter_mm", "at least 0|0 to"),
     "lesion target in words": (cell(LESIONS, "target", "yes"), LESIONS, "target", "'yes'"),
+    "treatment of a stranger": (courses("X,chemotherapy,0,84"), TREATMENTS, "patient_id", "not in patients.csv"),
+    "treatment without a name": (courses("P000,,0,84"), TREATMENTS, "treatment", "name the treatment"),
+    "treatment without a start": (courses("P000,chemotherapy,,84"), TREATMENTS, "start_day", "fill it in"),
+    "treatment ends before it starts": (courses("P000,chemotherapy,84,0"), TREATMENTS, "end_day", "starts or later"),
+    "treatment with a date": (courses("P000,chemotherapy,2024-01-31,"), TREATMENTS, "start_day", "calendar dates"),
     "lesion twice": (edit(LESIONS, lambda t: pd.concat([t, t.head(1)])), LESIONS, "lesion_id", "one row"),
 }
 

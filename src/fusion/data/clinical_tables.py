@@ -1,4 +1,4 @@
-"""Checks patients, outcomes, samples, lesions and splits, each by itself and against each other."""
+"""Checks patients, outcomes, samples, lesions, treatments and splits, each by itself and against each other."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -218,6 +218,28 @@ def check_lesions(check: TableCheck, patients: Collection[str]) -> Checked | Non
     for name in check.table.columns.difference(REQUIRED_COLUMNS["lesions"]):
         check.refuse_dates(str(name))
     return Checked(table)
+
+
+def check_treatments(check: TableCheck, patients: Collection[str]) -> Checked | None:
+    """Courses of treatment: name, first day and, where it has ended, last day (NaN: it goes on, or is not known)."""
+    if not check.require(REQUIRED_COLUMNS["treatments"]):
+        return None
+    owner = check.ids("patient_id")
+    check.known(owner, "patient_id", patients, "patients.csv")
+    name = check.texts("treatment")
+    check.note((name == "").to_numpy(dtype=bool), "treatment", "name the treatment")
+    check.refuse_dates("treatment")
+    start = check.days("start_day")
+    end = check.days("end_day", blank=True) if "end_day" in check else np.full(len(check), np.nan)
+    check.note(
+        end < start, "end_day", "a treatment ends on the day it starts or later; leave it blank while it goes on"
+    )
+    columns = {"patient_id": owner, "treatment": name, "start_day": start, "end_day": end}
+    table = pd.DataFrame({key: np.asarray(values) for key, values in columns.items()})
+    unused = [str(column) for column in check.table.columns if str(column) not in columns]
+    for column in unused:
+        check.refuse_dates(column)
+    return Checked(table, tuple((check.file, column, "column not used", 1) for column in unused))
 
 
 def check_splits(check: TableCheck, patients: Collection[str]) -> Checked | None:

@@ -32,6 +32,8 @@ class Cohort:
             samples that passed QC. Sorted by patient (order of `patients`), visit, modality, sample_id.
         visits: One row per patient and visit, sorted: `patient_id`, `visit`, `day`. Every patient has at least one.
         lesions: The lesions table as read, or None.
+        treatments: `patient_id`, `treatment`, `start_day`, `end_day` (NaN while it goes on), or None. For pages that
+            show a course, and for nothing else: how long a treatment went on tells when it failed.
         splits: The splits table as read (`patient_id`, `repeat`, `fold`), or None.
         left_out: What was left out and why, one row each: `file`, `item`, `reason`, `count` (variants of the item, or
             1).
@@ -47,6 +49,7 @@ class Cohort:
     samples: pd.DataFrame
     visits: pd.DataFrame
     lesions: pd.DataFrame | None = None
+    treatments: pd.DataFrame | None = None
     splits: pd.DataFrame | None = None
     left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["file", "item", "reason", "count"]))
     store: BagStore | None = None

@@ -18,6 +18,7 @@ from fusion.data.clinical_tables import (
     check_patients,
     check_samples,
     check_splits,
+    check_treatments,
     endpoints_of,
 )
 from fusion.data.cohort import Cohort, assign_visits
@@ -26,7 +27,7 @@ from fusion.data.schema import REQUIRED_TABLES, SCHEMA_VERSION, TableCheck
 from fusion.data.store import BagStore
 from fusion.data.tables import FEATURE_COLUMN, find_tables, read_table
 
-TABLES = ("patients", "outcomes", "samples", "lesions", "splits")
+TABLES = ("patients", "outcomes", "samples", "lesions", "treatments", "splits")
 #: Files that hold one assay each; like the tables, each may be there once.
 SINGLE_FILES = (*TABLES, "variants", *FEATURE_COLUMN, "plasma", "labs")
 
@@ -70,6 +71,7 @@ def read_cohort(folder: Path | str, visit_window: float = 7.0, store: BagStore |
         samples=order.drop(columns="place").set_index("sample_id"),
         visits=visits,
         lesions=found.tables.get("lesions"),
+        treatments=found.tables.get("treatments"),
         splits=found.tables.get("splits"),
         left_out=pd.DataFrame(found.left_out, columns=["file", "item", "reason", "count"]),
         store=store,
@@ -117,6 +119,8 @@ def _inspect(folder: Path, store: BagStore | None = None) -> _Findings:
         found.take("samples", checks["samples"], check_samples(checks["samples"], ids))
     if "lesions" in checks:
         found.take("lesions", checks["lesions"], check_lesions(checks["lesions"], ids))
+    if "treatments" in checks:
+        found.take("treatments", checks["treatments"], check_treatments(checks["treatments"], ids))
     if "splits" in checks:
         found.take("splits", checks["splits"], check_splits(checks["splits"], ids))
     if {"samples", "outcomes"} <= found.tables.keys():

@@ -19,6 +19,7 @@ REQUIRED_COLUMNS = {
     "outcomes": ("patient_id",),
     "samples": ("sample_id", "patient_id", "day", "modality"),
     "lesions": ("patient_id", "scan_day", "lesion_id", "target", "diameter_mm"),
+    "treatments": ("patient_id", "treatment", "start_day"),
     "splits": ("patient_id", "repeat", "fold"),
 }
 REQUIRED_TABLES = ("patients", "outcomes", "samples")

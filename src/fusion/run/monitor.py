@@ -98,6 +98,7 @@ def monitor_tables(run: Path, cohort: Cohort | None, predictions: pd.DataFrame, 
         modalities=tuple(modalities),
         serial=serial_values(cohort, modalities),
         lesions=cohort.lesions,
+        treatments=cohort.treatments,
         outside=outside_training(training, cohort, modalities) if training else None,
         **about,
     )

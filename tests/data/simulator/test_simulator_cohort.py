@@ -70,6 +70,17 @@ def test_lesions_reproduce_progression_and_response(simulated: SimulationSummary
     np.testing.assert_array_equal(progression[seen], outcomes.loc[seen, "pfs_days"])
 
 
+def test_treatment_ends_with_progression_or_goes_on(simulated: SimulationSummary) -> None:
+    outcomes = table(simulated, "outcomes.csv").set_index("patient_id")
+    treatments = table(simulated, "treatments.csv")
+    last = treatments.groupby("patient_id").tail(1).set_index("patient_id")["end_day"].reindex(outcomes.index)
+    np.testing.assert_array_equal(last.isna(), outcomes["pfs_event"] == 0)
+    ended = last.notna()
+    np.testing.assert_array_equal(last[ended], outcomes.loc[ended, "pfs_days"])
+    assert (treatments["start_day"] < treatments["patient_id"].map(outcomes["os_days"])).all()
+    assert set(treatments.groupby("patient_id").head(1)["start_day"]) == {0}
+
+
 def test_no_blood_after_death_or_follow_up(simulated: SimulationSummary) -> None:
     rows = table(simulated, "samples.csv")
     last = table(simulated, "outcomes.csv").set_index("patient_id")["os_days"]

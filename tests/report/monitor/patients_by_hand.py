@@ -60,6 +60,12 @@ def lesions(patients: list[str], days: tuple[float, ...] = (0.0, 42.0, 84.0)) ->
     return pd.DataFrame(rows, columns=["patient_id", "scan_day", "lesion_id", "target", "diameter_mm"])
 
 
+def treatments(patients: list[str]) -> pd.DataFrame:
+    """Chemotherapy to day 50, and beside it something from day 20 on that has not ended and is called in HTML."""
+    rows = [(p, n, s, e) for p in patients for n, s, e in (("<b>drug</b>", 20.0, np.nan), ("chemotherapy", 0.0, 50.0))]
+    return pd.DataFrame(rows, columns=["patient_id", "treatment", "start_day", "end_day"])
+
+
 def samples(visits: dict[str, list[float]]) -> pd.DataFrame:
     rows = [(p, v, d, "plasma", "plasma") for p, days in visits.items() for v, d in enumerate(days) if v != 1]
     rows += [(p, 0, 0.0, "variants", "tissue") for p in visits]
@@ -102,6 +108,7 @@ def whole(visits: dict[str, list[float]] = VISITS) -> MonitorInput:
         modalities=("plasma", "variants", "histology"),
         serial=serial(visits),
         lesions=lesions(ids),
+        treatments=treatments(ids),
         bounds=pd.concat([tasks.assign(repeat=r, fold=0, lower_days=50.0 + 10 * r) for r in (0, 1)]),
         alerts=table.assign(alarm=table["visit"] >= 2, threshold=0.3),
         reasons=reasons,

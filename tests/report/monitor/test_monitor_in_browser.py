@@ -143,6 +143,24 @@ def test_a_death_likelier_than_progression_or_death_is_owned_up_to(browser: Any,
     assert said == [False, True]
 
 
+def test_treatments_are_bars_with_their_names_and_told_while_they_last(browser: Any, pages: dict[str, Path]) -> None:
+    open_at(browser, pages["whole"], 1280, "#p=0")
+    bars = js(
+        browser,
+        "[...document.querySelectorAll('.treatment')].map((b) => [b.x, b.y, b.width].map((v) => v.baseVal.value))",
+    )
+    (first, top, width), (second, below, length) = bars
+    assert first < second < first + width < second + length  # side by side in time, so on two lines
+    assert below > top
+    js(browser, "document.getElementById('later').click()")
+    told = []
+    for _ in range(4):
+        told.append(text_of(browser, "words").partition("On treatment: ")[2].partition(".")[0])
+        js(browser, "document.getElementById('earlier').click()")
+    both = "chemotherapy since day 0, <b>drug</b> since day 20"
+    assert told == ["<b>drug</b> since day 20", both, both, "chemotherapy since day 0"]
+
+
 def test_the_names_of_features_are_words(browser: Any, pages: dict[str, Path]) -> None:
     open_at(browser, pages["whole"], 1280)
     asked = (

@@ -104,6 +104,11 @@ def test_a_threshold_that_is_no_probability_is_not_drawn() -> None:
     assert page["patients"][0]["alerts"][2] == [1, None]
 
 
+def test_treatments_stand_in_the_order_of_their_starts() -> None:
+    treated = payload(whole())["patients"][0]["treated"]
+    assert treated == [["chemotherapy", 0, 50], ["<b>drug</b>", 20, None]]
+
+
 def test_outside_the_training_range() -> None:
     page = {each["id"]: each["outside"] for each in payload(whole())["patients"]}
     assert page["A1"] == {"of": 1, "out": [["age", 60, "", 61, 80, ""]], "new": [], "combination": False}
@@ -118,6 +123,7 @@ def test_outside_the_training_range() -> None:
         "samples",
         "serial",
         "lesions",
+        "treatments",
         "bounds",
         "alerts",
         "reasons",

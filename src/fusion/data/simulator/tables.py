@@ -1,4 +1,4 @@
-"""The clinical tables of a simulated cohort: patients, outcomes and lesions."""
+"""The clinical tables of a simulated cohort: patients, outcomes, treatments and lesions."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from fusion.data.simulator.blood import baseline_ldh
 from fusion.data.simulator.kinetics import RESPONSES, SCAN_WEEKS, Course
 from fusion.data.simulator.latents import Latents
+
+#: Four cycles of 21 days.
+INDUCTION_DAYS = 84
 
 
 def patients_table(ids: NDArray[np.object_], latents: Latents, site: NDArray[np.int64]) -> pd.DataFrame:
@@ -40,6 +43,29 @@ def outcomes_table(ids: NDArray[np.object_], course: Course) -> pd.DataFrame:
             "response_day": pd.array(course.response_day, dtype="Float64").astype("Int64"),
         }
     )
+
+
+def treatments_table(ids: NDArray[np.object_], latents: Latents, course: Course) -> pd.DataFrame:
+    """Four cycles, then maintenance until progression; it follows from stage and outcome, and tells nothing beyond."""
+    ended = np.where(course.pfs_event, course.pfs_days, np.inf)
+    followed = np.where(course.pfs_event, course.pfs_days, course.os_days)
+    later = followed > INDUCTION_DAYS
+    first = ("platinum-etoposide + radiotherapy", "platinum-etoposide + PD-(L)1")
+    names = ((*first[:1], "PD-(L)1 consolidation"), (*first[1:], "PD-(L)1 maintenance"))
+    extensive = latents.extensive.astype(np.int64)
+    until = np.where(later, INDUCTION_DAYS, ended)
+    both = pd.DataFrame(
+        {
+            "patient_id": np.concatenate([ids, ids[later]]),
+            "treatment": np.array(names, dtype=object)[
+                np.concatenate([extensive, extensive[later]]), np.repeat([0, 1], [len(ids), later.sum()])
+            ],
+            "start_day": np.repeat([0, INDUCTION_DAYS], [len(ids), later.sum()]),
+            "end_day": np.concatenate([until, ended[later]]),
+        }
+    )
+    days = pd.array(both["end_day"].where(np.isfinite(both["end_day"])), dtype="Float64").astype("Int64")
+    return both.assign(end_day=days).sort_values(["patient_id", "start_day"], kind="stable")
 
 
 def lesions_table(ids: NDArray[np.object_], course: Course, rng: Generator) -> pd.DataFrame:

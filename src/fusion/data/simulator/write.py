@@ -21,7 +21,7 @@ from fusion.data.simulator import assays, blood, oracle
 from fusion.data.simulator.kinetics import Course, simulate_course
 from fusion.data.simulator.latents import PRESETS, SUBTYPES, FloatArray, Latents, draw_latents
 from fusion.data.simulator.samples import TISSUE_SHARE, Samples, assign_sites, blood_samples, tissue_samples
-from fusion.data.simulator.tables import lesions_table, outcomes_table, patients_table
+from fusion.data.simulator.tables import lesions_table, outcomes_table, patients_table, treatments_table
 from fusion.data.simulator.variants import TARGET_MB, variant_table
 
 
@@ -115,6 +115,7 @@ def simulate_cohort(
         _write_csv(outcomes_table(ids, course), folder / "outcomes.csv")
         _write_csv(pd.concat([s.frame(ids) for s in every]).sort_values("sample_id"), folder / "samples.csv")
         _write_csv(lesions_table(ids, course, stream("lesions")), folder / "lesions.csv")
+        _write_csv(treatments_table(ids, latents, course), folder / "treatments.csv")
         serum = blood.labs_table(latents=latents, draws=draws, taken=labs_taken, rng=stream("labs"))
         ctdna = blood.plasma_table(draws=draws, taken=plasma_taken, rng=stream("plasma"))
         _write_csv(ctdna.assign(sample_id=plasma.ids)[["sample_id", *ctdna]], folder / "plasma.csv")

@@ -107,6 +107,19 @@ def scans(lesions: pd.DataFrame | None) -> dict[str, list[list[Any]]]:
     }
 
 
+def courses(treatments: pd.DataFrame | None) -> dict[str, list[list[Any]]]:
+    """By patient: courses of treatment as [name, first day, last day or null], in the order of their starts."""
+    if treatments is None:
+        return {}
+    return {
+        patient: [
+            [str(name), day(start), None if pd.isna(end) else day(end)]
+            for name, start, end in zip(rows["treatment"], rows["start_day"], rows["end_day"], strict=True)
+        ]
+        for patient, rows in by_patient(treatments.sort_values("start_day", kind="stable")).items()
+    }
+
+
 def sampled(rows: pd.DataFrame | None, modalities: tuple[str, ...], visits: list[int]) -> list[list[int]]:
     """Per modality and visit: `NEVER`, `EARLIER` or `NEW`."""
     found: Mapping[str, set[int]] = {}

@@ -27,6 +27,7 @@ class MonitorInput:
         serial: Blood values, a row per sample and analyte: `patient_id`, `visit`, `day`, `assay`, `analyte`, `value`;
             optionally `lod` (limit of detection), `detected` (0/1) and `unit`.
         lesions: The lesions table of a cohort.
+        treatments: `patient_id`, `treatment`, `start_day`, `end_day` (NaN while it goes on).
         bounds: Conformal lower bounds: `patient_id`, `visit`, `task`, `lower_days`; several repeats give the lowest.
         bounds_level: The share of patients that is to stay free of the event at least until its bound, and whose
             response is to be in their set.
@@ -59,6 +60,7 @@ class MonitorInput:
     modalities: tuple[str, ...] = ()
     serial: pd.DataFrame | None = None
     lesions: pd.DataFrame | None = None
+    treatments: pd.DataFrame | None = None
     bounds: pd.DataFrame | None = None
     bounds_level: float = 0.9
     sets: pd.DataFrame | None = None

@@ -73,6 +73,7 @@ def payload(tables: MonitorInput) -> Json:
     shared = _shared(tables, rows, serial)
     said, extras = _said(tables, rows, shared), extras_of(tables)
     answered, scans = answered_by(tables.predictions), course.scans(tables.lesions)
+    treated = course.courses(tables.treatments)
     serial_of, samples_of = course.by_patient(serial), course.by_patient(tables.samples)
     outside, covariates, outcomes = (
         _by_id(tables.outside, "patient_id"),
@@ -92,6 +93,7 @@ def payload(tables: MonitorInput) -> Json:
                 **entry,
                 "draws": course.blood_draws(samples_of.get(patient), measured),
                 "scans": scans.get(patient, []),
+                "treated": treated.get(patient, []),
                 "dna": course.tumour_dna(measured, shared.analyte),
                 "markers": course.markers(measured, shared.analyte),
                 "sampled": course.sampled(samples_of.get(patient), shared.modalities, entry["visit"]),

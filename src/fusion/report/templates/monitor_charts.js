@@ -65,13 +65,40 @@ function courseChart(patient, chosen, width, choose) {
 }
 
 function courseWords(patient) {
-  return `Course over time: ${patient.day.length} visits, ${patient.scans.length} scans, ${patient.dna.length} ctDNA samples. The same figures are in the tables below.`;
+  const courses = patient.treated.map(([name, start, end]) => `${name} from day ${start}${known(end) ? ` to ${end}` : ""}`);
+  return `Course over time: ${courses.length ? `${courses.join(", ")}; ` : ""}${patient.day.length} visits, ${patient.scans.length} scans, ${patient.dna.length} ctDNA samples. The same figures are in the tables below.`;
 }
 
 const narrow = (box) => box.width < 500;
 
-// Visits, blood draws, scans with their response, and what happened.
+const BAR = 17;
+
+// Courses of treatment, each on the first line where it and its name fit; one without an end goes on to the edge.
+function treatmentLines(patient, box, x) {
+  const free = [];
+  return patient.treated.map(([name, start, end]) => {
+    const left = Math.max(x(start), box.left), right = Math.min(known(end) ? x(end) : box.right, box.right), room = Math.floor((box.right - left) / 5.8);
+    const text = name.length > room ? `${name.slice(0, Math.max(room - 1, 1))}…` : name;
+    let row = free.findIndex((taken) => taken <= left + 1);
+    if (row < 0) row = free.length;
+    free[row] = Math.max(right, left + text.length * 5.8 + 8);
+    return { row, left, right, text, name, start, end };
+  }).filter(({ left, right }) => right >= left && left < box.right);
+}
+
+// Treatment, visits, blood draws, scans with their response, and what happened.
 function timelinePanel(patient, chosen, box, x) {
+  const bars = treatmentLines(patient, box, x), taken = bars.length ? (Math.max(...bars.map(({ row }) => row)) + 1) * BAR + 3 : 0;
+  const made = timelineRows(patient, chosen, { ...box, top: box.top + taken }, x);
+  if (!bars.length) return made;
+  const treatment = bars.map(({ row, left, right, text, name, start, end }) => [
+    svg("rect", { x: left, y: box.top + row * BAR - 8, width: Math.max(right - left, 2), height: 14, rx: 2, class: "treatment" }, svg("title", {}, `${name}, day ${start} ${known(end) ? `to ${end}` : "on"}`)),
+    label(left + 4, box.top + row * BAR + 3, text, { class: "treated" }),
+  ]);
+  return { node: svg("g", {}, label(box.left - 5, box.top + 3, "treated", { class: "tick", "text-anchor": "end" }), treatment, made.node), height: made.height + taken };
+}
+
+function timelineRows(patient, chosen, box, x) {
   const rows = [["visits", patient.day], ["blood", patient.draws], ["scans", patient.scans.map(([day]) => day)]].filter(([, days]) => days.length);
   const nodes = rows.map(([name, days], i) => [
     label(box.left - 5, box.top + i * 19 + 4, name, { class: "tick", "text-anchor": "end" }),

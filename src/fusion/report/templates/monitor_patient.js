@@ -130,6 +130,8 @@ function summaryWords(patient, chosen) {
   const alarm = alarmAt(patient, chosen);
   if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert was raised on day ${alarm}.`));
   else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, of day ${lastAlarm(patient, chosen)}, has expired.` : " No alert so far.");
+  const treated = patient.treated.filter(([, start, end]) => start <= patient.day[chosen] && (!known(end) || end > patient.day[chosen]));
+  if (treated.length) words.push(` On treatment: ${treated.map(([name, start]) => `${name} since day ${start}`).join(", ")}.`);
   const lacking = lackingAt(patient, chosen);
   if (lacking.length) words.push(` Not measured so far: ${lacking.join(", ")}.`);
   return words;
@@ -182,7 +184,7 @@ function reasonsView(patient, chosen, width, shape) {
 
 function reasonsOf(patient, chosen, task, width) {
   const what = task === "response" ? "the probability of response" : `the risk of ${eventName(task)}`;
-  const words = (name, value) => `${name} ${value > 0 ? "raises" : "lowers"} ${what}`;
+  const words = (name, value) => `${name} ${value > 0 ? "raise" : "lower"}${[NAMES.labs, NAMES.variants].includes(name) ? "" : "s"} ${what}`;
   const most = Math.max(...["reasons", "features", "steps"].flatMap((kind) => (patient[kind][task]?.[chosen] || []).map((each) => Math.abs(Array.isArray(each) ? each[1] : each))), 1e-9);
   const sized = (pairs) => [...pairs].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8);
   const groups = [
