@@ -82,7 +82,7 @@ def small_ensemble(features: int, models: int) -> Ensemble:
     )
 
 
-def demo() -> tuple[Recipe, Callable[[], Ensemble], PatientBatch]:
+def demo(members: int = 5) -> tuple[Recipe, Callable[[], Ensemble], PatientBatch]:
     """How the demo fits a fold, its ensemble, and its training part."""
     from hydra import compose, initialize_config_dir
 
@@ -91,7 +91,7 @@ def demo() -> tuple[Recipe, Callable[[], Ensemble], PatientBatch]:
     from fusion.run.cohorts import open_cohort
 
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        config = plain(compose("train", ["name=demo", f"data.path={ROOT}/data/strong_240_seed0"]))
+        config = plain(compose("train", ["name=demo", f"data.path={ROOT}/data/strong_240_seed0", f"members={members}"]))
     cohort = open_cohort(config["data"])
     config = fitting_config(config, cohort)
     recipe = build_recipe(config)
@@ -113,9 +113,6 @@ class Silent(EnsembleModule):
     """The module without its trainer."""
 
     global_step = 100  # type: ignore[assignment]
-
-    def log(self, *_: object, **__: object) -> None:  # type: ignore[override]
-        """There is nobody to log to."""
 
 
 def stepper(ensemble: Ensemble, batch: PatientBatch, *, batched: Any, fused: bool) -> tuple[Silent, Callable[[], None]]:
@@ -171,8 +168,9 @@ def main(words: Sequence[str]) -> int:
                 make = partial(small_ensemble, features, models)
                 results.append(measured(f"{patients} x {features}, {models}", make, batch))
         else:
-            _, make, batch = demo()
-            results.append(measured("a fold of the demo, 5", make, batch))
+            for members in (5, 25):  # 25: as many as five folds have
+                _, make, batch = demo(members)
+                results.append(measured(f"a fold of the demo, {members}", make, batch))
     print(markdown([row_of(found) for found in results]))
     for found in results:
         if found["auto"] != "batched":

@@ -7,7 +7,13 @@ const eventName = (task) => ({ pfs: "progression or death", progression: "progre
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and the others alike", "no response", "response", "neither is ruled out"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "both response and none remain possible"];
+
+// A set goes by how rare such a chance is among responders and the others: it may lie on the other side of one half.
+function setWords(set, response) {
+  if (set === 1 && response >= META.parts / 2) return " (few responders had a chance as low)";
+  return set === 2 && response < META.parts / 2 ? " (few others had a chance as high)" : "";
+}
 
 // The last tumour DNA sample known at a visit, or null.
 const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= patient.visit[index]).at(-1) || null;
@@ -15,7 +21,14 @@ const dnaAt = (patient, index) => patient.dna.filter((point) => point[4] <= pati
 const scanAt = (patient, index) => patient.scans.filter(([day, size]) => day <= patient.day[index] && known(size)).at(-1) || null;
 
 // A rise from the lowest value so far, which a fall against baseline may hide; empty where there is none to speak of.
-const riseWords = (point) => (point && point[3] && known(point[7]) && point[7] >= 1.5 ? `×${Number(point[7].toPrecision(2))} its lowest so far` : "");
+const riseWords = (point, patient) => (point && point[3] && known(point[7]) && point[7] >= 1.5 ? `${patient.dna.some((each) => each[0] < point[0] && !each[3]) ? "at least " : ""}×${Number(point[7].toPrecision(2))} its lowest so far` : "");
+
+// How far the tumour has grown from its smallest; empty where it has hardly.
+function growthWords(patient, scan) {
+  const smallest = patient.scans.filter(([day, size]) => known(size) && day <= scan[0]).reduce((a, b) => (b[1] < a[1] ? b : a), scan);
+  const more = scan[1] - smallest[1];
+  return more >= 3 && more >= 0.1 * smallest[1] ? `up ${Number(more.toPrecision(2))} mm${smallest[1] > 0 ? ` (${Math.round((100 * more) / smallest[1])}\u00a0%)` : ""} from its smallest on day ${smallest[0]}` : "";
+}
 
 // Day of the last alarm raised by a visit, and of the one that is still up there: raised not long before. Null without one.
 const lastAlarm = (patient, index) => patient.day.filter((_, i) => i <= index && patient.alerts[i]?.[0]).at(-1) ?? null;
@@ -84,7 +97,7 @@ function visitView(patient, chosen, width, choose) {
   return [
     html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
     tiles(patient, chosen),
-    html("p", { class: "after" }, html("b", {}, "What is known of the outcome: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models that answered were never shown it."),
+    html("p", { class: "after" }, html("b", {}, "What is known of the outcome, in hindsight: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models that answered were never shown it."),
     html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; it counts for ${META.alertDays} days, in which no further one is raised, and none is raised at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : "", patient.dna.length ? " A hollow drop is blood in which ctDNA was not measured." : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
     html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
       html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
@@ -108,10 +121,10 @@ function outlookHint() {
 
 function curveWords(patient, chosen, task) {
   const [low, high] = rangeOf(patient, task, chosen);
-  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (all models)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
+  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (no spread between models)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
   const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
-  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound (dashed): ${Math.round(bound)} days. About ${Math.round((1 - META.boundsLevel) * 100)}\u00a0% of patients have the event before their bound.` : "");
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound (dashed): ${Math.round(bound)} days; it is no expected time: about ${Math.round((1 - META.boundsLevel) * 100)}\u00a0% of patients have the event before their bound.` : "");
 }
 
 // The chosen visit in two or three sentences.
@@ -124,12 +137,12 @@ function summaryWords(patient, chosen) {
   } else if (task) words.push(goneWords(patient, task, chosen), " ");
   const dna = dnaAt(patient, chosen);
   const before = dna && patient.dna.filter((point) => point[4] < dna[4]).at(-1);
-  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}${before ? ` (before: day ${before[0]})` : ""}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna) ? html("b", {}, ` but ${riseWords(dna)}`) : "", ". "]));
+  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}${before ? ` (the sample before: day ${before[0]})` : ""}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna, patient) ? html("b", {}, ` but ${riseWords(dna, patient)}`) : "", ". "]));
   const scan = scanAt(patient, chosen);
-  if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}.`);
+  if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}`, growthWords(patient, scan) ? [", ", html("b", {}, growthWords(patient, scan))] : "", ".");
   const alarm = alarmAt(patient, chosen);
-  if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert was raised on day ${alarm}.`));
-  else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, of day ${lastAlarm(patient, chosen)}, has expired.` : " No alert so far.");
+  if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert is up: raised on day ${alarm}, it counts until day ${alarm + META.alertDays}.`));
+  else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, of day ${lastAlarm(patient, chosen)}, expired on day ${lastAlarm(patient, chosen) + META.alertDays}.` : " No alert so far.");
   const treated = patient.treated.filter(([, start, end]) => start <= patient.day[chosen] && (!known(end) || end > patient.day[chosen]));
   if (treated.length) words.push(` On treatment: ${treated.map(([name, start]) => `${name} since day ${start}`).join(", ")}.`);
   const lacking = lackingAt(patient, chosen);
@@ -145,15 +158,20 @@ function tiles(patient, chosen) {
       const risk = patient.risk[task][k][chosen];
       if (!known(risk)) return;
       const moved = chosen ? change(risk, patient.risk[task][k][chosen - 1]) : null;
-      shown.push([`risk of ${eventName(task)} within ${horizon} days`, percent(risk), moved ? html("span", { class: moved.kind }, `${moved.sign} ${moved.words} since the visit before`) : chosen ? "" : "first visit"]);
+      const line = task === META.primary && k === 0 ? patient.alerts[chosen]?.[1] : null, above = known(line) && risk >= line;
+      const [low, high] = rangeOf(patient, task, chosen), at = META.times.indexOf(horizon);
+      const models = low && known(low[at]) && percent(low[at]) !== percent(high[at]) ? `models: ${percent(META.parts - high[at])} to ${percent(META.parts - low[at])}` : "";
+      shown.push([`risk of ${eventName(task)} within ${horizon} days`, above ? html("span", { class: "worse" }, percent(risk)) : percent(risk), [models ? [models, html("br")] : null, moved ? html("span", { class: moved.kind }, `${moved.sign} ${moved.words} since the visit before`) : chosen ? "" : "first visit", known(line) ? [html("br"), `${above ? "above" : "below"} the alert line of ${percent(line)}`] : null]]);
     });
   }
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `chance of response (CR or PR) as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty ${from === chosen ? "" : "then "}: `.replace(" :", ":"), html("b", {}, SETS[set])] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
+  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR), as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), setWords(set, response)] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
   const dna = dnaAt(patient, chosen);
-  if (dna) shown.push([`molecular response (blood of day ${dna[0]})`, dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]], [dna[5] === "baseline" ? "before treatment: " : "", `${META.dna} ${dnaValue(dna)}`, riseWords(dna) ? html("span", { class: "worse" }, `, ${riseWords(dna)}`) : ""]]);
+  const rise = riseWords(dna, patient), call = dna && (dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]]);
+  // A rise comes first: the fall against baseline that still stands would be read as good news.
+  if (dna) shown.push([`molecular response (blood of day ${dna[0]})`, rise ? html("span", { class: "worse" }, "rising again") : call, [dna[5] === "baseline" ? "before treatment: " : "", `${META.dna} ${dnaValue(dna)}`, rise ? `, ${rise}; against baseline: ${call}` : ""]]);
   return html("ul", { class: "tiles small" }, shown.map(([name, value, beside]) => html("li", {}, html("span", { class: "label" }, name), html("span", { class: "value" }, value), html("span", { class: "beside" }, beside))));
 }
 
@@ -162,10 +180,10 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
   if (feature === `(${assay})`) return `the rest of ${called(assay)}`;
-  if (feature.startsWith("interplay of ") || feature.endsWith(", high or low")) return `${feature} (${spaced(assay)})`;
+  if (feature.startsWith("interplay of ") || feature.endsWith(", high or low")) return assay.startsWith("expression") ? feature : `${feature} (${spaced(assay)})`; // genes speak for themselves
   const [name, ...rest] = feature.split(":");
   const kind = /^prototype(\d+)$/.exec(name), pc = /^pc(\d+)$/.exec(name);
-  const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}` : called(name);
+  const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}${assay === "histology" ? " of the mean patch" : ""}` : called(name);
   return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${assay === "clinical" ? "before treatment" : spaced(assay)})`;
 }
 
@@ -173,7 +191,7 @@ function featureName(assay, feature) {
 function reasonsView(patient, chosen, width, shape) {
   const tasks = META.tasks.map(([task]) => task).concat(META.hasResponse ? ["response"] : []);
   const shown = tasks.map((task) => [task, reasonsOf(patient, chosen, task, width)]).filter(([, charts]) => charts.length);
-  if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit.");
+  if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit. Whoever made the page can have them: explain.py with run= and this patient, or all patients.");
   const [[first, charts], ...others] = shown;
   return [
     html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.`),
@@ -194,7 +212,7 @@ function reasonsOf(patient, chosen, task, width) {
   ];
   const charts = groups.filter(([, pairs]) => pairs && pairs.length).map(([title, pairs, names]) => {
     const top = sized(pairs);
-    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), most, width), html("figcaption", {}, `Most of all: ${words(names(top[0][0]), top[0][1])}.`));
+    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), most, width), html("figcaption", {}, `${title.startsWith("What is new") ? "Since the visit before, most" : "Most"} of all: ${words(names(top[0][0]), top[0][1])}.`));
   });
   return [...charts, ...patient.slides.filter((slide) => slide.visit <= patient.visit[chosen] && slide.task[task]).map((slide) => slideView(patient, slide, task, what, width))];
 }
@@ -204,7 +222,7 @@ function slideView(patient, slide, task, what, width) {
   return html("figure", {}, html("h3", {}, "Slide, patch by patch"),
     html("p", { class: "key" }, html("i", { class: "raises" }), ` raises ${what} `, html("i", { class: "lowers" }), " lowers it"),
     slideChart(slide, task, Math.min(width, 440), `Slide ${slide.id}: what each patch adds to ${what}`),
-    html("figcaption", {}, `Slide ${slide.id}, as read on day ${known(day) ? day : "–"}: a square is a patch where it lies, its colour the answer with the patch against that without it.${slide.every > 1 ? ` One of ${slide.every} patches is drawn.` : ""}`));
+    html("figcaption", {}, `Slide ${slide.id}, as read on day ${known(day) ? day : "–"}: a square is a patch where it lies, its colour the answer with the patch against that without it; the strongest colour is an effect of ${slide.task[task].limit}, on the scale of the bars.${slide.every > 1 ? ` One of ${slide.every} patches is drawn.` : ""}`));
 }
 
 const scrolled = (name, table) => html("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, table);
@@ -212,17 +230,24 @@ const scrolled = (name, table) => html("div", { class: "scroll", role: "region",
 // Assays without a sample by a visit, in words.
 const lackingAt = (patient, index) => META.modalities.filter((_, i) => patient.sampled[i][index] === 0).map(called);
 
+// Assays whose last sample is more than half a year old.
+function oldWords(patient, index) {
+  const last = META.modalities.map((name, i) => [called(name), patient.day[patient.sampled[i].slice(0, index + 1).lastIndexOf(2)]]);
+  const old = last.filter(([, day]) => known(day) && patient.day[index] - day > 182);
+  return old.length ? ` Sampled half a year ago or longer: ${old.map(([name, day]) => `${name} (visit of day ${day})`).join(", ")}.` : "";
+}
+
 // Which assay had a new sample at which visit.
 function sampledTable(patient, chosen) {
   if (!META.modalities.length) return html("p", { class: "note" }, "Which assays were there is not told by the tables of this page.");
   const lacking = lackingAt(patient, chosen);
-  const text = [["–", "never measured so far"], ["○", "known from an earlier visit"], ["●", "new at this visit"]];
+  const text = [["–", "never measured so far"], ["→", "known from an earlier visit"], ["●", "new at this visit"]];
   return [
-    html("p", {}, lacking.length ? `Missing up to this visit: ${lacking.join(", ")}. The prediction is made without.` : "Every assay of the run is known by this visit."),
+    html("p", {}, lacking.length ? `Missing up to this visit: ${lacking.join(", ")}. The prediction is made without.` : "Every assay of the run is known by this visit.", oldWords(patient, chosen)),
     scrolled("Assays by visit", html("table", { class: "grid" }, html("caption", { class: "hidden" }, "Assays by visit"),
       html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "assay; day of visit"), patient.day.map((day, i) => html("th", { scope: "col", class: i === chosen ? "picked" : null }, day)))),
       html("tbody", {}, META.modalities.map((name, i) => html("tr", {}, html("th", { scope: "row" }, called(name)), patient.sampled[i].map((state, visit) => html("td", { class: `state${state}${visit === chosen ? " picked" : ""}` }, html("span", { "aria-hidden": "true" }, text[state][0]), html("span", { class: "hidden" }, text[state][1])))))))),
-    html("p", { class: "foot" }, "● new sample at this visit   ○ known from an earlier visit   – never measured so far"),
+    html("p", { class: "foot" }, "● new sample at this visit   → known from an earlier visit   – never measured so far"),
   ];
 }
 
