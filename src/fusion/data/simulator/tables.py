@@ -9,7 +9,9 @@ from fusion.data.simulator.blood import baseline_ldh
 from fusion.data.simulator.kinetics import RESPONSES, SCAN_WEEKS, Course
 from fusion.data.simulator.latents import Latents
 
-#: Four cycles of 21 days.
+#: What limited and extensive stage are given for four cycles of 21 days, and from then on.
+INDUCTION = np.array(["platinum-etoposide + radiotherapy", "platinum-etoposide + PD-(L)1"], dtype=object)
+MAINTENANCE = np.array(["PD-(L)1 consolidation", "PD-(L)1 maintenance"], dtype=object)
 INDUCTION_DAYS = 84
 
 
@@ -47,24 +49,13 @@ def outcomes_table(ids: NDArray[np.object_], course: Course) -> pd.DataFrame:
 
 def treatments_table(ids: NDArray[np.object_], latents: Latents, course: Course) -> pd.DataFrame:
     """Four cycles, then maintenance until progression; it follows from stage and outcome, and tells nothing beyond."""
-    ended = np.where(course.pfs_event, course.pfs_days, np.inf)
-    followed = np.where(course.pfs_event, course.pfs_days, course.os_days)
-    later = followed > INDUCTION_DAYS
-    first = ("platinum-etoposide + radiotherapy", "platinum-etoposide + PD-(L)1")
-    names = ((*first[:1], "PD-(L)1 consolidation"), (*first[1:], "PD-(L)1 maintenance"))
-    extensive = latents.extensive.astype(np.int64)
-    until = np.where(later, INDUCTION_DAYS, ended)
-    both = pd.DataFrame(
-        {
-            "patient_id": np.concatenate([ids, ids[later]]),
-            "treatment": np.array(names, dtype=object)[
-                np.concatenate([extensive, extensive[later]]), np.repeat([0, 1], [len(ids), later.sum()])
-            ],
-            "start_day": np.repeat([0, INDUCTION_DAYS], [len(ids), later.sum()]),
-            "end_day": np.concatenate([until, ended[later]]),
-        }
-    )
-    days = pd.array(both["end_day"].where(np.isfinite(both["end_day"])), dtype="Float64").astype("Int64")
+    ended = np.where(course.pfs_event, course.pfs_days, np.nan)  # NaN: on treatment as far as anybody knows
+    later = np.where(course.pfs_event, course.pfs_days, course.os_days) > INDUCTION_DAYS
+    stage = latents.extensive.astype(np.int64)
+    first = {"treatment": INDUCTION[stage], "start_day": 0, "end_day": np.where(later, INDUCTION_DAYS, ended)}
+    then = {"treatment": MAINTENANCE[stage], "start_day": INDUCTION_DAYS, "end_day": ended}
+    both = pd.concat([pd.DataFrame({"patient_id": ids, **first}), pd.DataFrame({"patient_id": ids, **then})[later]])
+    days = both["end_day"].astype("Float64").astype("Int64")
     return both.assign(end_day=days).sort_values(["patient_id", "start_day"], kind="stable")
 
 
