@@ -74,7 +74,7 @@ class EnsembleModule(pl.LightningModule):
         self._tensors: dict[str | None, list[Tensor]] = {}
         self.everyone: Any = None
         self.scores: dict[str, Tensor] = {}
-        self._new: set[str] = set()
+        self._new: dict[str, Tensor] = {}
         self._losses: list[tuple[Tensor, int]] = []
         self.register_buffer("best", torch.full((len(ensemble.losses),), torch.inf))
 
@@ -164,7 +164,7 @@ class EnsembleModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Hand what is new to the loggers."""
-        values = {name: float(self.scores[name]) for name in self._new}
+        values = {name: float(score) for name, score in self._new.items()}
         self._new.clear()
         for logger in self.trainer.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.global_step)
