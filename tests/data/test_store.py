@@ -22,7 +22,7 @@ from fusion.data.modalities.histology import BagTable, Histology
 from fusion.data.pack import PackedBags, PackError, write_pack
 from fusion.data.precision import STORED, narrowed, widened
 from fusion.data.read import read_cohort
-from fusion.data.store import BagStore, open_store, room_for_rows
+from fusion.data.store import BagStore, memory_limits, open_store, room_for_rows
 
 Said = list[str]
 
@@ -357,3 +357,26 @@ def test_rows_that_do_not_fit_lie_in_a_file_without_a_name(store: BagStore, monk
     assert not list(store.folder.iterdir())
     assert room_for_rows(0, 2, store).shape == (0, 2)
     assert room_for_rows(3, 2, None).base is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/slurm/job_7/step_0", {"slurm/job_7/memory.max": "8000", "slurm/memory.max": "max"}, [8000.0]),
+        ("0::/job", {"job/memory.max": "500", "memory.max": "900"}, [500.0, 900.0]),
+        ("0::/not/seen/from/here", {"memory.max": "900"}, [900.0]),
+        ("4:cpu,cpuacct:/a\n9:memory:/job", {"memory/job/memory.limit_in_bytes": "700"}, [700.0]),
+        ("4:cpu:/job", {"memory/job/memory.limit_in_bytes": "700"}, []),
+        ("nonsense", {}, []),
+    ],
+)
+def test_memory_is_what_a_batch_job_may_take(
+    groups: str, limits: dict[str, str], expected: list[float], tmp_path: Path
+) -> None:
+    (tmp_path / "own").write_text(groups + "\n")
+    for name, limit in limits.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(limit + "\n")
+    assert memory_limits(tmp_path / "own", tmp_path / "root") == expected
+    assert memory_limits(tmp_path / "none", tmp_path / "root") == []

@@ -223,8 +223,31 @@ def room_for_rows(num_rows: int, width: int, store: BagStore | None) -> Float32[
 
 def _memory() -> float:
     """Bytes of memory of this machine, or of the part of it that a container or a batch job may take."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min([machine, *memory_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def memory_limits(own: Path, root: Path) -> list[float]:
+    """Limits in bytes that control groups of Linux, of either version, set on a process; empty where there are none.
+
+    A batch job is a group within others: each of them may have a limit. Seen from a container, the groups above it are
+    not there.
+
+    Args:
+        own: The file that names the groups of the process, `/proc/self/cgroup`.
+        root: Where they are mounted.
+    """
+    found: list[float] = []
     try:
-        return min(float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")), machine)
-    except (OSError, ValueError):  # no such thing here, or "max"
-        return machine
+        groups = [line.split(":", 2) for line in own.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return found
+    for _, controllers, path in (group for group in groups if len(group) == 3):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        folder = base / path.lstrip("/")
+        for each in (folder, *(above for above in folder.parents if above.is_relative_to(base))):
+            with contextlib.suppress(OSError, ValueError):  # no such thing there, or "max"
+                found.append(float((each / name).read_text(encoding="ascii")))
+    return found

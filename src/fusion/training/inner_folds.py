@@ -12,18 +12,33 @@ from torch import Tensor, nn
 from fusion.data.dataset import select_patients
 from fusion.types import PatientBatch
 
+#: Of each member the places of the patients that it leaves out, and these.
+HeldOutParts = Sequence[tuple[Int[Tensor, "..."], PatientBatch]]
+
+
+def held_out_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> HeldOutParts:
+    """The patients that each member leaves out."""
+    places = [torch.nonzero(inner_fold == index).squeeze(1) for index in range(num_members)]
+    return [(mine, select_patients(batch, mine)) for mine in places]
+
+
+def outputs_of_parts(
+    members: nn.ModuleList, parts: HeldOutParts, num_patients: int
+) -> dict[str, Float[Tensor, "B T O"]]:
+    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
+    total: dict[str, Tensor] = {}
+    for member, (mine, part) in zip(members, parts, strict=True):
+        for task, output in member(part).items():
+            whole = total.get(task, output.new_zeros(num_patients, *output.shape[1:]))
+            total[task] = whole.index_copy(0, mine, output)
+    return total
+
 
 def held_out_outputs(
     members: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
 ) -> dict[str, Float[Tensor, "B T O"]]:
-    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
-    total: dict[str, Tensor] = {}
-    for index, member in enumerate(members):
-        mine = torch.nonzero(inner_fold == index).squeeze(1)
-        for task, output in member(select_patients(batch, mine)).items():
-            whole = total.get(task, output.new_zeros(batch.num_patients, *output.shape[1:]))
-            total[task] = whole.index_copy(0, mine, output)
-    return total
+    """As `outputs_of_parts`, where it is asked once."""
+    return outputs_of_parts(members, held_out_parts(batch, inner_fold, len(members)), batch.num_patients)
 
 
 def training_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> tuple[PatientBatch, ...]:

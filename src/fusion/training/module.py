@@ -14,7 +14,13 @@ from fusion.models.patient_model import PatientModel
 from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied, too_large
 from fusion.training.callbacks import validated
 from fusion.training.ensemble import Ensemble
-from fusion.training.inner_folds import held_out_outputs, training_parts, training_shares
+from fusion.training.inner_folds import (
+    HeldOutParts,
+    held_out_parts,
+    outputs_of_parts,
+    training_parts,
+    training_shares,
+)
 from fusion.training.optimizer_state import put_together, taken_apart
 from fusion.types import PatientBatch
 
@@ -71,6 +77,7 @@ class EnsembleModule(pl.LightningModule):
         self._followed: tuple[list[Tensor], list[Tensor]] | None = None
         self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
         self._shares: tuple[tuple[str, ...], Tensor] | None = None
+        self._held_out: tuple[tuple[str, ...], HeldOutParts] | None = None
         self._tensors: dict[str | None, list[Tensor]] = {}
         self.everyone: Any = None
         self.scores: dict[str, Tensor] = {}
@@ -175,7 +182,10 @@ class EnsembleModule(pl.LightningModule):
             self.averages.eval()
         inner = self.inner_folds(batch)
         held_out = (inner < self.ensemble.num_members).to(batch.day.dtype)
-        losses = self.ensemble.loss(held_out_outputs(self.averages, batch, inner), batch, held_out)
+        if self._held_out is None or self._held_out[0] is not batch.patient_ids:
+            self._held_out = (batch.patient_ids, held_out_parts(batch, inner, len(self.averages)))
+        outputs = outputs_of_parts(self.averages, self._held_out[1], batch.num_patients)
+        losses = self.ensemble.loss(outputs, batch, held_out)
         self.take_losses(losses)
 
     def take_losses(self, losses: Mapping[str, Float[Tensor, ""]]) -> None:
