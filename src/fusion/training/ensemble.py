@@ -32,7 +32,7 @@ from fusion.models.patient_model import PatientModel
 from fusion.training.anchor import AnchorPlan, Anchors, Fits, left_out
 from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.blend import Blend, Total, blended, choose_blend
-from fusion.training.inner_folds import held_out_outputs, num_inner_folds
+from fusion.training.inner_folds import held_out_outputs, num_inner_folds, outputs_of_all
 from fusion.training.mixup import mixed_loss
 from fusion.types import Outcome, PatientBatch, ResponsePrediction, SurvivalPrediction, VisitTable
 
@@ -308,7 +308,7 @@ class Ensemble(nn.Module):
         """Outputs of every member, each beside the mean of the plain models."""
         outputs = {}
         for task in self.losses:
-            network = torch.stack([member(batch)[task] for member in self.members_of(task)])
+            network = torch.stack([said[task] for said in outputs_of_all(self.members_of(task), batch)])
             network = network * getattr(self, f"scale_{task}")
             if task in self.anchors:
                 plain = cast(Anchors, self.anchors[task])(summary_of(batch), batch.day)

@@ -3,7 +3,7 @@
 Dimension key: B patients, T visits, O outputs of a head, E members.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -12,33 +12,65 @@ from torch import Tensor, nn
 from fusion.data.dataset import select_patients
 from fusion.types import PatientBatch
 
-#: Of each member the places of the patients that it leaves out, and these.
-HeldOutParts = Sequence[tuple[Int[Tensor, "..."], PatientBatch]]
+#: Some patients that one member is asked about: its index, their places in the batch, and they.
+Part = tuple[int, Int[Tensor, "..."], PatientBatch]
+#: Numbers of input that a model is asked about at once, a gigabyte in single precision: what it makes of them takes
+#: about as much again. Answers to some patients are the same as to all.
+MOST_NUMBERS = 1 << 28
 
 
-def held_out_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> HeldOutParts:
+def numbers_of(batch: PatientBatch) -> Int[Tensor, " B"]:
+    """Numbers of input of each patient, all modalities together."""
+    total = torch.zeros(batch.num_patients, dtype=torch.long, device=batch.day.device)
+    for samples in batch.samples.values():
+        count_S = samples.offsets.diff() * samples.rows.shape[1]
+        total = total.index_add(0, samples.slot // max(batch.num_visits, 1), count_S)
+    return total
+
+
+def pieces(batch: PatientBatch, places: Int[Tensor, " P"]) -> tuple[Tensor, ...]:
+    """Places of patients in groups that a model can be asked about at once; mostly there is one."""
+    piece_P = (numbers_of(batch)[places].cumsum(0) - 1).clamp(min=0) // MOST_NUMBERS
+    return places.split(piece_P.unique_consecutive(return_counts=True)[1].tolist() or [0])
+
+
+def held_out_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> Iterator[Part]:
     """The patients that each member leaves out."""
-    places = [torch.nonzero(inner_fold == index).squeeze(1) for index in range(num_members)]
-    return [(mine, select_patients(batch, mine)) for mine in places]
+    for index in range(num_members):
+        for some in pieces(batch, torch.nonzero(inner_fold == index).squeeze(1)):
+            yield index, some, select_patients(batch, some)
 
 
 def outputs_of_parts(
-    members: nn.ModuleList, parts: HeldOutParts, num_patients: int
+    members: nn.ModuleList, parts: Iterable[Part], num_patients: int
 ) -> dict[str, Float[Tensor, "B T O"]]:
-    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
+    """Outputs of every patient by the member that is asked about it; zero for patients of no part."""
     total: dict[str, Tensor] = {}
-    for member, (mine, part) in zip(members, parts, strict=True):
-        for task, output in member(part).items():
+    for index, places, part in parts:
+        for task, output in members[index](part).items():
             whole = total.get(task, output.new_zeros(num_patients, *output.shape[1:]))
-            total[task] = whole.index_copy(0, mine, output)
+            total[task] = whole.index_copy(0, places, output)
     return total
 
 
 def held_out_outputs(
     members: nn.ModuleList, batch: PatientBatch, inner_fold: Int[Tensor, " B"]
 ) -> dict[str, Float[Tensor, "B T O"]]:
-    """As `outputs_of_parts`, where it is asked once."""
+    """Outputs of every patient by the member that left it out; zero for patients whom no member left out."""
     return outputs_of_parts(members, held_out_parts(batch, inner_fold, len(members)), batch.num_patients)
+
+
+def outputs_of_all(members: nn.ModuleList, batch: PatientBatch) -> list[dict[str, Float[Tensor, "B T O"]]]:
+    """Outputs of every patient by each member."""
+    places = pieces(batch, torch.arange(batch.num_patients, device=batch.day.device))
+    if len(places) == 1:
+        return [member(batch) for member in members]
+    return [
+        outputs_of_parts(
+            nn.ModuleList([member]), ((0, some, select_patients(batch, some)) for some in places), batch.num_patients
+        )
+        for member in members
+    ]
 
 
 def training_parts(batch: PatientBatch, inner_fold: Int[Tensor, " B"], num_members: int) -> tuple[PatientBatch, ...]:

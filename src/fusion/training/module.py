@@ -15,8 +15,10 @@ from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied
 from fusion.training.callbacks import validated
 from fusion.training.ensemble import Ensemble
 from fusion.training.inner_folds import (
-    HeldOutParts,
+    MOST_NUMBERS,
+    Part,
     held_out_parts,
+    numbers_of,
     outputs_of_parts,
     training_parts,
     training_shares,
@@ -77,7 +79,7 @@ class EnsembleModule(pl.LightningModule):
         self._followed: tuple[list[Tensor], list[Tensor]] | None = None
         self._parts: tuple[tuple[str, ...], tuple[PatientBatch, ...]] | None = None
         self._shares: tuple[tuple[str, ...], Tensor] | None = None
-        self._held_out: tuple[tuple[str, ...], HeldOutParts] | None = None
+        self._held_out: tuple[tuple[str, ...], tuple[Part, ...]] | None = None
         self._tensors: dict[str | None, list[Tensor]] = {}
         self.everyone: Any = None
         self.scores: dict[str, Tensor] = {}
@@ -182,11 +184,18 @@ class EnsembleModule(pl.LightningModule):
             self.averages.eval()
         inner = self.inner_folds(batch)
         held_out = (inner < self.ensemble.num_members).to(batch.day.dtype)
-        if self._held_out is None or self._held_out[0] is not batch.patient_ids:
-            self._held_out = (batch.patient_ids, held_out_parts(batch, inner, len(self.averages)))
-        outputs = outputs_of_parts(self.averages, self._held_out[1], batch.num_patients)
+        outputs = outputs_of_parts(self.averages, self._held_out_parts(batch, inner), batch.num_patients)
         losses = self.ensemble.loss(outputs, batch, held_out)
         self.take_losses(losses)
+
+    def _held_out_parts(self, batch: PatientBatch, inner: Int[Tensor, " B"]) -> Iterable[Part]:
+        """Whom each average is asked about; kept likewise, unless they are too large to lie there twice."""
+        if self._held_out is None or self._held_out[0] is not batch.patient_ids:
+            parts = held_out_parts(batch, inner, len(self.averages))
+            if int(numbers_of(batch).sum()) > MOST_NUMBERS:
+                return parts
+            self._held_out = (batch.patient_ids, tuple(parts))
+        return self._held_out[1]
 
     def take_losses(self, losses: Mapping[str, Float[Tensor, ""]]) -> None:
         """Keep the averages for each task whose loss on held-out patients is the best so far."""
