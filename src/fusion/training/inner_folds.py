@@ -14,9 +14,9 @@ from fusion.types import PatientBatch
 
 #: Some patients that one member is asked about: its index, their places in the batch, and they.
 Part = tuple[int, Int[Tensor, "..."], PatientBatch]
-#: Numbers of input that a model is asked about at once, a gigabyte in single precision: what it makes of them takes
-#: about as much again. Answers to some patients are the same as to all.
-MOST_NUMBERS = 1 << 28
+#: Numbers of input that a model is asked about at once, a quarter of a gigabyte in single precision: what it makes of
+#: them takes about as much again. Answers to some patients are the same as to all.
+MOST_NUMBERS = 1 << 26
 
 
 def numbers_of(batch: PatientBatch) -> Int[Tensor, " B"]:
