@@ -178,6 +178,10 @@ class EnsembleModule(pl.LightningModule):
         for logger in self.trainer.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.global_step)
 
+    def on_train_end(self) -> None:
+        """Let go of the patients: a module lives on, in a circle with its trainer, while the next fold is trained."""
+        self.everyone = self._parts = self._shares = self._held_out = None
+
     def validate(self, batch: PatientBatch) -> None:
         """Validation is on all patients at once: a partial likelihood is no mean over batches."""
         if self.averages.training:  # they take no dropout, ever
