@@ -117,15 +117,20 @@ def check_outcomes(check: TableCheck, patients: Collection[str], named: Collecti
         day = check.days("response_day", blank=True)
         check.note(day <= 0, "response_day", "date the assessment after day 0, the start of treatment")
         columns["response_day"] = day
-    used = {"patient_id", *columns}
-    left_out += [(check.file, str(c), "column not used", 1) for c in check.table.columns if str(c) not in used]
-    for name in [c for c in check.table.columns if str(c) not in used]:
-        check.refuse_dates(str(name))
+    left_out += _unused(check, {"patient_id", *columns})
     followed = set(ids)
     missing = [patient for patient in patients if patient not in followed]
     left_out += [(check.file, patient, "no outcome row", 1) for patient in missing]
     table = pd.DataFrame(columns, index=pd.Index(ids, name="patient_id", dtype=object))
     return Checked(table[~table.index.duplicated()].reindex(list(patients)), tuple(left_out))
+
+
+def _unused(check: TableCheck, used: Collection[str]) -> list[LeftOut]:
+    """Columns that nothing reads are left out; dates are refused there too."""
+    names = [str(column) for column in check.table.columns if str(column) not in used]
+    for name in names:
+        check.refuse_dates(name)
+    return [(check.file, name, "column not used", 1) for name in names]
 
 
 def _require_pairs(check: TableCheck, named: Collection[str]) -> None:
@@ -236,10 +241,7 @@ def check_treatments(check: TableCheck, patients: Collection[str]) -> Checked | 
     )
     columns = {"patient_id": owner, "treatment": name, "start_day": start, "end_day": end}
     table = pd.DataFrame({key: np.asarray(values) for key, values in columns.items()})
-    unused = [str(column) for column in check.table.columns if str(column) not in columns]
-    for column in unused:
-        check.refuse_dates(column)
-    return Checked(table, tuple((check.file, column, "column not used", 1) for column in unused))
+    return Checked(table, tuple(_unused(check, columns)))
 
 
 def check_splits(check: TableCheck, patients: Collection[str]) -> Checked | None:

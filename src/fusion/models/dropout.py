@@ -11,14 +11,14 @@ from torch.nn import functional
 LEVELS = 256
 
 
-def draw_kept(shape: torch.Size, kept: int, device: torch.device) -> Bool[Tensor, "..."]:
+def draw_kept(shape: torch.Size, kept: int) -> Bool[Tensor, "..."]:
     """True with probability `kept` / 256, each element by itself.
 
-    >>> round(draw_kept(torch.Size([1000, 1000]), 64, torch.device("cpu")).float().mean().item(), 2)
+    >>> round(draw_kept(torch.Size([1000, 1000]), 64).float().mean().item(), 2)
     0.25
     """
     count = math.prod(shape)
-    words = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),), device=device)
+    words = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),))
     return words.view(torch.uint8)[:count].view(shape) < kept
 
 
@@ -29,4 +29,4 @@ class Dropout(nn.Dropout):
         kept = round(LEVELS * (1.0 - self.p))
         if not self.training or not 0 < kept < LEVELS or input.device.type != "cpu":
             return functional.dropout(input, self.p, self.training)
-        return input * draw_kept(input.shape, kept, input.device).to(input.dtype).mul_(LEVELS / kept)
+        return input * draw_kept(input.shape, kept).to(input.dtype).mul_(LEVELS / kept)

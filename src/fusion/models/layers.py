@@ -6,8 +6,11 @@ of its inputs. At 100 to 300 patients that is the right place to start from: the
 Dimension key: R rows, S samples, N or V visits, M tokens, A modalities (groups of tokens), L queries, H heads, D width.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,6 +31,28 @@ def read_exactly(layer: nn.Module, values: Float[Tensor, "..."]) -> Float[Tensor
     with torch.autocast(values.device.type, enabled=False):
         read: Tensor = layer(full_precision(values))
     return read
+
+
+def real_visits(mask: Bool[Tensor, "B T"]) -> Int[Tensor, " V"]:
+    """Places, among all visits of all patients, of those that are no padding.
+
+    >>> real_visits(torch.tensor([[True, False], [True, True]]))
+    tensor([0, 2, 3])
+    """
+    return mask.flatten().nonzero().squeeze(1)
+
+
+def spread(
+    values: Shaped[Tensor, "V ..."], place: Int[Tensor, " V"], shape: Sequence[int]
+) -> Shaped[Tensor, "B T ..."]:
+    """Values of some visits at their places among all, zero elsewhere.
+
+    >>> spread(torch.tensor([5.0, 7.0]), torch.tensor([0, 3]), (2, 2))
+    tensor([[5., 0.],
+            [0., 7.]])
+    """
+    empty = values.new_zeros(math.prod(shape), *values.shape[1:])
+    return empty.index_copy(0, place, values).unflatten(0, tuple(shape))
 
 
 def segment_sum(values: Float[Tensor, "R ..."], segment: Int[Tensor, " R"], count: int) -> Float[Tensor, "S ..."]:

@@ -6,13 +6,14 @@ O outputs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fusion.models.layers import read_exactly
+from fusion.models.layers import read_exactly, real_visits, spread
 from fusion.types import TensorContainer, Tokens
 
 
@@ -53,18 +54,14 @@ def modality_outputs(
         visit_mask: True where a visit is real.
         heads: Head by modality, in the order of the modality index, and task.
     """
-    real_V = visit_mask.flatten().nonzero().squeeze(1)
+    at_visits = partial(spread, place=real_visits(visit_mask), shape=visit_mask.shape)
     pooled_VND, seen_VN = pooled_tokens(tokens, len(heads))
-
-    def spread(values: Tensor) -> Tensor:
-        empty = values.new_zeros(visit_mask.numel(), *values.shape[1:])
-        return empty.index_copy(0, real_V, values).unflatten(0, visit_mask.shape)
-
     outputs, seen = {}, {}
     for index, (name, by_task) in enumerate(heads.items()):
         seen_V = seen_VN[:, index]
-        seen[name] = spread(seen_V)
+        seen[name] = at_visits(seen_V)
         outputs[name] = {
-            task: spread(read_exactly(head, pooled_VND[:, index]) * seen_V[:, None]) for task, head in by_task.items()
+            task: at_visits(read_exactly(head, pooled_VND[:, index]) * seen_V[:, None])
+            for task, head in by_task.items()
         }
     return ModalityOutputs(outputs=outputs, seen=seen)

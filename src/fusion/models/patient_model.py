@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fusion.models.base import Encoder, Fusion, Temporal
 from fusion.models.dropout import Dropout
-from fusion.models.layers import read_exactly
+from fusion.models.layers import read_exactly, real_visits, spread
 from fusion.models.mixup import Mix, mix_states
 from fusion.models.modality_dropout import IndependentDropout, ModalityDropout
 from fusion.models.modality_outputs import ModalityOutputs, modality_outputs
@@ -44,11 +44,6 @@ def carried(slot: Int[Tensor, " S"], patients: int, visits: int) -> tuple[Int[Te
     sample_BT = sample_BT.view(patients, visits)
     source_BT = last_seen(sample_BT >= 0)
     return torch.where(source_BT >= 0, sample_BT.gather(1, source_BT.clamp(min=0)), -1), source_BT
-
-
-def _real(batch: PatientBatch) -> Int[Tensor, " V"]:
-    """Places of the visits that are no padding."""
-    return batch.visit_mask.flatten().nonzero().squeeze(1)
 
 
 class PatientModel(nn.Module):
@@ -116,7 +111,7 @@ class PatientModel(nn.Module):
     def place(self, batch: PatientBatch) -> Tokens:
         """Encode all samples and lay their tokens on the visits, each carried forward to the patient's later ones."""
         b, t = batch.visit_mask.shape
-        day_BT, real_V = self.known_days(batch), _real(batch)
+        day_BT, real_V = self.known_days(batch), real_visits(batch.visit_mask)
 
         def of_real(values: Shaped[Tensor, "B T"]) -> Shaped[Tensor, " V"]:
             return values.flatten().index_select(0, real_V)
@@ -168,19 +163,13 @@ class PatientModel(nn.Module):
             mix: Mixes the states of patients before they are read out; the loss is then to be mixed as well.
             tokens: What `place` gave for this batch, where it is at hand.
         """
-        b, t = batch.visit_mask.shape
-        real_V = _real(batch)
+        real_V, shape = real_visits(batch.visit_mask), batch.visit_mask.shape
         fused_VD = self.fusion(self.place(batch) if tokens is None else tokens)
-        fused_BTD = fused_VD.new_zeros(b * t, self.dim).index_copy(0, real_V, fused_VD).view(b, t, self.dim)
-        state_BTD = self.temporal(fused_BTD, self.known_days(batch), batch.visit_mask)
+        state_BTD = self.temporal(spread(fused_VD, real_V, shape), self.known_days(batch), batch.visit_mask)
         if mix is not None:
             state_BTD = mix_states(state_BTD, batch.visit_mask, mix)
         state_VD = self.dropout(state_BTD.flatten(0, 1).index_select(0, real_V))
-        said = {task: read_exactly(head, state_VD) for task, head in self.heads.items()}
-        return {
-            task: said_VO.new_zeros(b * t, said_VO.shape[1]).index_copy(0, real_V, said_VO).view(b, t, -1)
-            for task, said_VO in said.items()
-        }
+        return {task: spread(read_exactly(head, state_VD), real_V, shape) for task, head in self.heads.items()}
 
     def modality_outputs(self, batch: PatientBatch, tokens: Tokens | None = None) -> ModalityOutputs:
         """Outputs of every task from each modality alone, through the auxiliary heads.

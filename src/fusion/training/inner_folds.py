@@ -28,8 +28,13 @@ def numbers_of(batch: PatientBatch) -> Int[Tensor, " B"]:
     return total
 
 
+def fits(batch: PatientBatch) -> bool:
+    """Whether a model can be asked about all patients at once, as mostly it can."""
+    return int(numbers_of(batch).sum()) <= MOST_NUMBERS
+
+
 def pieces(batch: PatientBatch, places: Int[Tensor, " P"]) -> tuple[Tensor, ...]:
-    """Places of patients in groups that a model can be asked about at once; mostly there is one."""
+    """Places of patients in groups that a model can be asked about at once."""
     piece_P = (numbers_of(batch)[places].cumsum(0) - 1).clamp(min=0) // MOST_NUMBERS
     return places.split(piece_P.unique_consecutive(return_counts=True)[1].tolist() or [0])
 
@@ -62,9 +67,9 @@ def held_out_outputs(
 
 def outputs_of_all(members: nn.ModuleList, batch: PatientBatch) -> list[dict[str, Float[Tensor, "B T O"]]]:
     """Outputs of every patient by each member."""
-    places = pieces(batch, torch.arange(batch.num_patients, device=batch.day.device))
-    if len(places) == 1:
+    if fits(batch):
         return [member(batch) for member in members]
+    places = pieces(batch, torch.arange(batch.num_patients, device=batch.day.device))
     return [
         outputs_of_parts(
             nn.ModuleList([member]), ((0, some, select_patients(batch, some)) for some in places), batch.num_patients

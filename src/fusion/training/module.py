@@ -15,10 +15,9 @@ from fusion.training.batched import Batched, Wanted, cannot_stack, sources, tied
 from fusion.training.callbacks import validated
 from fusion.training.ensemble import Ensemble
 from fusion.training.inner_folds import (
-    MOST_NUMBERS,
     Part,
+    fits,
     held_out_parts,
-    numbers_of,
     outputs_of_parts,
     training_parts,
     training_shares,
@@ -196,7 +195,7 @@ class EnsembleModule(pl.LightningModule):
         """Whom each average is asked about; kept likewise, unless they are too large to lie there twice."""
         if self._held_out is None or self._held_out[0] is not batch.patient_ids:
             parts = held_out_parts(batch, inner, len(self.averages))
-            if int(numbers_of(batch).sum()) > MOST_NUMBERS:
+            if not fits(batch):
                 return parts
             self._held_out = (batch.patient_ids, tuple(parts))
         return self._held_out[1]
@@ -207,8 +206,8 @@ class EnsembleModule(pl.LightningModule):
             if loss < self.best[index]:
                 self.best[index] = loss
                 torch._foreach_copy_(self._tensors_of(task), self._tensors_of(None))
-        self.note({"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)})
-        self.note({f"val/{task}": loss for task, loss in losses.items()})
+        scores = {"val/loss": self.ensemble.total(losses), "val/best": torch.tensor(self.inner_loss)}
+        self.note(scores | {f"val/{task}": loss for task, loss in losses.items()})
 
     def _tensors_of(self, task: str | None) -> list[Tensor]:
         """Weights and buffers of the members of a task, or of the averages: loading states by name takes far longer."""

@@ -69,8 +69,11 @@ def test_the_future_changes_nothing_to_the_bit(kind: type[Temporal], seen: int) 
     delayed = torch.where(later, day + 400.0, day)
     for other in ((changed, day, mask), (visits, delayed, mask)):
         assert torch.equal(module(*other)[:, :seen], now)
-    # with fewer visits a product has fewer rows, which a processor may round otherwise
-    torch.testing.assert_close(module(changed, delayed, mask & ~later)[:, :seen], now, rtol=1e-6, atol=1e-6)
+    shorter = module(changed, delayed, mask & ~later)[:, :seen]
+    if kind is ContinuousDecay:  # its products have a row for each real visit, and fewer rows may be rounded otherwise
+        torch.testing.assert_close(shorter, now, rtol=1e-6, atol=1e-6)
+    else:
+        assert torch.equal(shorter, now)
 
 
 @every_temporal

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fusion.models.layers import spread
+
 
 @dataclass(frozen=True)
 class PackedVisits:
@@ -46,5 +48,4 @@ class PackedVisits:
 
     def unpack(self, values: Float[Tensor, "V E"]) -> Float[Tensor, "B T E"]:
         """Values at their patients and visits, zero at padded ones."""
-        b, t = self.shape
-        return values.new_zeros(b * t, values.shape[-1]).index_copy(0, self.place, values).unflatten(0, (b, t))
+        return spread(values, self.place, self.shape)

@@ -113,7 +113,7 @@ def courses(treatments: pd.DataFrame | None) -> dict[str, list[list[Any]]]:
         return {}
     return {
         patient: [
-            [str(name), day(start), None if pd.isna(end) else day(end)]
+            [str(name), day(start), day(end)]
             for name, start, end in zip(rows["treatment"], rows["start_day"], rows["end_day"], strict=True)
         ]
         for patient, rows in by_patient(treatments.sort_values("start_day", kind="stable")).items()
