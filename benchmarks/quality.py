@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py run=true [jobs=2] [presets=strong,realistic] [patients=120,240] [seeds=0,1,2,3,4]
     python benchmarks/quality.py [out=FILE]       the table of the runs that are finished
+    ... also=lesions                              with one more entry of `modality`, in folders of their own
 
 Overall survival, 5 folds once, five members, all plain models, tuned inside the same training parts. Per cohort and
 day the model is held against the plain model that is best in the mean over seeds (chosen on these very patients, which
@@ -22,6 +23,7 @@ SHARED = (
     *("evaluation.resamples=200", "evaluation.landmarks=[42,84]"),
 )
 DAYS = ("0", "42", "84")
+USUAL = ("clinical", "variants", "expression", "methylation", "histology", "plasma", "labs")
 
 
 def scores_of(folder: Path) -> dict[str, list[float]]:
@@ -71,8 +73,11 @@ def main(words: Sequence[str]) -> None:
     sizes = given.get("patients", "120,240").split(",")
     seeds = given.get("seeds", "0,1,2,3,4").split(",")
     place = ROOT / "runs" / "quality"
+    also = given.get("also", "")
+    more = [f"modality=[{','.join([*USUAL, also])}]"] if also else []
+    kind = f"_{also}" if also else ""
     cohorts = {
-        (preset, size): [place / f"{preset}_{size}_seed{seed}" for seed in seeds]
+        (preset, size): [place / f"{preset}_{size}_seed{seed}{kind}" for seed in seeds]
         for preset in presets
         for size in sizes
     }
@@ -85,12 +90,12 @@ def main(words: Sequence[str]) -> None:
                     f"data.simulate.patients={size}",
                     f"data.simulate.seed={seed}",
                 ]
-                runs[folders[seed_place]] = [*SHARED, *words_of, f"name={folders[seed_place].name}"]
+                runs[folders[seed_place]] = [*SHARED, *words_of, *more, f"name={folders[seed_place].name}"]
         train_all(runs, int(given.get("jobs", "1")))
     rows = []
     for (preset, size), folders in cohorts.items():
         done = [folder for folder in folders if finished(folder)]
-        rows += row_of(f"{preset}, {size}", done) if done else []
+        rows += row_of(f"{preset}, {size}{kind.replace('_', ', ')}", done) if done else []
     if not rows:
         print(f"no finished run below {place}; run=true makes them")
         return

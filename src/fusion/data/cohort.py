@@ -29,7 +29,8 @@ class Cohort:
         endpoints: Names of the time-to-event endpoints, e.g. `("os", "pfs")`.
         samples: Index `sample_id`; `patient_id`, `modality` (the assay, as in samples.csv), `specimen` (str or ""),
             `batch` (str or ""), `day`, `available_day` (float64), and `visit` (int, 0-based within the patient). Only
-            samples that passed QC. Sorted by patient (order of `patients`), visit, modality, sample_id.
+            samples that passed QC, and every scan of lesions.csv as a sample of the assay `lesions` (`with_scans`).
+            Sorted by patient (order of `patients`), visit, modality, sample_id.
         visits: One row per patient and visit, sorted: `patient_id`, `visit`, `day`. Every patient has at least one.
         lesions: The lesions table as read, or None.
         treatments: `patient_id`, `treatment`, `start_day`, `end_day` (NaN while it goes on), or None. For pages that

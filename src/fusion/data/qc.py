@@ -14,6 +14,7 @@ from rich.table import Table
 from fusion.data.cohort import Cohort
 from fusion.data.problems import CohortError, count_problems
 from fusion.data.read import read_cohort
+from fusion.data.scans import LESIONS
 from fusion.survival import kaplan_meier, median, median_follow_up
 
 #: Levels and groups of fewer patients are pointed out: estimates rest on chance, and a person may be recognised.
@@ -173,7 +174,7 @@ def _cautions(
         small = [f"{level} ({n})" for level, n in counts.items() if n < SMALL_CELL and level != "unknown"]
         if small:
             cautions.append(f"{name}: fewer than {SMALL_CELL} patients are {_some(small)}; suppress before sharing")
-    without = cohort.num_patients - cohort.samples["patient_id"].nunique()
+    without = cohort.num_patients - cohort.samples.loc[cohort.samples["modality"] != LESIONS, "patient_id"].nunique()
     if without:
         cautions.append(f"patients without any sample: {without}; they count with their baseline covariates alone")
     if "age" in cohort.patients and bool((cohort.patients["age"] > 89).any()):

@@ -23,6 +23,7 @@ from fusion.data.clinical_tables import (
 )
 from fusion.data.cohort import Cohort, assign_visits
 from fusion.data.problems import CohortError, Problem, printable
+from fusion.data.scans import with_scans
 from fusion.data.schema import REQUIRED_TABLES, SCHEMA_VERSION, TableCheck
 from fusion.data.store import BagStore
 from fusion.data.tables import FEATURE_COLUMN, find_tables, read_table
@@ -58,6 +59,8 @@ def read_cohort(folder: Path | str, visit_window: float = 7.0, store: BagStore |
     ids = [str(patient) for patient in patients.index]
     samples = found.tables["samples"]
     samples, visits = assign_visits(samples, ids, visit_window)
+    if "lesions" in found.tables:
+        samples = with_scans(samples, visits, found.tables["lesions"])
     place = {patient: i for i, patient in enumerate(ids)}
     order = samples.assign(place=samples["patient_id"].map(place)).reset_index()
     order = order.sort_values(["place", "visit", "modality", "sample_id"], kind="stable")

@@ -118,7 +118,8 @@ GLOSSARY = (
     ),
     (
         "Modality",
-        "A kind of assay or data: clinical, tumour variants, expression, methylation, histology, plasma, labs.",
+        "A kind of assay or data: clinical, tumour variants, expression, methylation, histology, plasma, labs, "
+        "lesions.",
     ),
     (
         "Net benefit",

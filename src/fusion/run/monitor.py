@@ -13,6 +13,7 @@ from fusion.data.modalities.base import Modality
 from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.plasma import Plasma
 from fusion.data.modalities.serial_table import SerialTable
+from fusion.data.scans import LESIONS
 from fusion.data.shift import outside_training
 from fusion.data.tables import find_table
 from fusion.report.monitor import MonitorInput, write_monitor
@@ -124,11 +125,11 @@ def serial_values(cohort: Cohort, modalities: Mapping[str, Modality]) -> pd.Data
         `patient_id`, `visit`, `day` of the draw, `assay`, `analyte`, `value`, `lod`, `detected`, `unit`; None where
         there is no such table.
     """
-    read = {name: each for name, each in modalities.items() if isinstance(each, SerialTable)}
-    assays = {each.assay for each in read.values()}
-    read |= {each.name: each for each in (Plasma(), Labs()) if each.assay not in assays}
+    blood = {name: each for name, each in modalities.items() if isinstance(each, SerialTable) and each.assay != LESIONS}
+    assays = {each.assay for each in blood.values()}
+    blood |= {each.name: each for each in (Plasma(), Labs()) if each.assay not in assays}
     frames = []
-    for name, modality in read.items():
+    for name, modality in blood.items():
         if find_table(cohort.folder, modality.stem) is None:
             continue
         data = modality.load(cohort)

@@ -19,6 +19,7 @@ from fusion.data.modalities.course import CHANGES
 from fusion.data.modalities.expression import Expression
 from fusion.data.modalities.histology import BagTable, Histology
 from fusion.data.modalities.labs import Labs
+from fusion.data.modalities.lesions import Lesions
 from fusion.data.modalities.matrix import MatrixTable
 from fusion.data.modalities.methylation import Methylation
 from fusion.data.modalities.plasma import Plasma
@@ -43,6 +44,7 @@ MAKERS: dict[str, Callable[[], Modality]] = {
     "plasma_methylation_binomial": lambda: BinomialMethylation(assay="methylation", specimen="plasma"),
     "plasma": Plasma,
     "labs": Labs,
+    "lesions": Lesions,
     "labs_all_changes": lambda: Labs(changes=tuple(CHANGES)),
 }
 

@@ -131,6 +131,10 @@ class SerialTable(Modality):
     @abstractmethod
     def load(self, cohort: Cohort) -> SerialData: ...
 
+    def _changes_of(self, analyte: str) -> tuple[str, ...]:
+        """What is added to the level of an analyte."""
+        return self.changes
+
     def table_path(self, cohort: Cohort) -> Path:
         """Where the table of this assay lies; a ValueError if it is not there."""
         path = find_table(cohort.folder, self.stem)
@@ -205,7 +209,7 @@ class SerialTable(Modality):
         columns: dict[str, pd.Series[float]] = {}
         for name, analyte in self._analytes.items():
             columns[name] = levels[name]
-            columns |= {f"{name}:{kind}": change[name] for kind, change in changes.items()}
+            columns |= {f"{name}:{kind}": changes[kind][name] for kind in self._changes_of(name)}
             if analyte.flag_detected:
                 detected = by_sample(table.detected.get(name), list(mine.index))
                 columns[f"{name}:detected"] = pd.Series(detected, index=levels.index)
@@ -226,7 +230,7 @@ class SerialTable(Modality):
         names = []
         for name, analyte in self._analytes.items():
             flags = {"detected": analyte.flag_detected, "missing": analyte.flag_missing}
-            suffixes = [*self.changes, *(flag for flag, there in flags.items() if there)]
+            suffixes = [*self._changes_of(name), *(flag for flag, there in flags.items() if there)]
             names.append((name, *(f"{name}:{suffix}" for suffix in suffixes)))
         return names
 
