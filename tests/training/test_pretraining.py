@@ -13,6 +13,7 @@ from torch.nn import functional
 from fusion.data.dataset import select_patients
 from fusion.models.modality_outputs import pooled_tokens
 from fusion.models.patient_model import PatientModel
+from fusion.training.pretraining import base
 from fusion.training.pretraining.alignment import Alignment, info_nce
 from fusion.training.pretraining.base import NoPretraining, Pretraining, one_visit_each
 from fusion.training.pretraining.reconstruction import Reconstruction, hide_one, mean_rows
@@ -93,7 +94,8 @@ def test_only_what_is_named_moves(make: Callable[..., Pretraining]) -> None:
     assert {name.partition(".")[0] for (name, fresh), now in pairs if not torch.equal(fresh, now)} == expected
 
 
-def test_no_pretraining_leaves_the_learners_as_they_are() -> None:
+def test_no_pretraining_leaves_the_learners_as_they_are_and_copies_no_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "select_patients", lambda *_: pytest.fail("patients were copied"))
     members, history = pretrained(NoPretraining(), make_batch(10))
     assert same(members[0], make_model(0))
     assert history == [[], []]

@@ -35,6 +35,7 @@ class Plasma(SerialTable):
 
     stem = "plasma"
     _regrowth: Regrowth | None = None
+    _foretold: tuple[SerialData, pd.DataFrame] | None = None  # of all samples of the table that was last asked about
     _told: Scaling  # of the details
 
     def load(self, cohort: Cohort) -> SerialData:
@@ -48,6 +49,7 @@ class Plasma(SerialTable):
         wanted = TUMOR_FRACTION in self._analytes and table.day is not None
         inside = table.course[table.course.index.isin(set(sample_ids))]
         self._regrowth = Regrowth.fit(*self._fractions(table, inside)) if wanted else None
+        self._foretold = None
         self._told = fit_scaling(self.detail(table, list(inside.index)).astype(np.float64))
 
     def transform(self, table: SerialData, sample_ids: Sequence[str]) -> PackedRows:
@@ -67,9 +69,10 @@ class Plasma(SerialTable):
     def detail(self, table: SerialData, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         if self._regrowth is None:
             return super().detail(table, sample_ids)
-        mine = table.courses_of(sample_ids)
-        told = pd.DataFrame(self._regrowth.read(*self._fractions(table, mine)), index=mine.index)
-        return told.loc[list(sample_ids)].to_numpy(dtype=np.float32)
+        if self._foretold is None or self._foretold[0] is not table:
+            told = self._regrowth.read(*self._fractions(table, table.course))
+            self._foretold = table, pd.DataFrame(told, index=table.course.index)
+        return self._foretold[1].loc[list(sample_ids)].to_numpy(dtype=np.float32)
 
     @property
     def detail_names(self) -> tuple[str, ...]:
@@ -95,6 +98,7 @@ class Plasma(SerialTable):
         curves = dict(state.arrays)
         self._told = Scaling(mean=curves.pop("told_mean"), sd=curves.pop("told_sd"))
         self._regrowth = Regrowth(**curves) if curves else None
+        self._foretold = None
 
 
 def plasma_data(

@@ -68,7 +68,7 @@ class Regrowth:
         fitted = cls(_curves(), np.full(CURVES, 1 / CURVES), start, bell / bell.sum())
         likelihood_NKA = np.array(
             [
-                fitted._likelihood(values[own], limit[own], day[own])[-1]
+                _relative(fitted._logs(values[own], limit[own], day[own]).sum(axis=0))
                 for own, _ in zip(_patients(patient), range(MOST_PATIENTS), strict=False)
             ]
         )
@@ -87,7 +87,8 @@ class Regrowth:
         told_KC = self._shape(np.array(FORETOLD)).T
         columns_SC = np.zeros((len(values), len(COLUMNS)))
         for own in _patients(patient):
-            weight_VK = self._likelihood(values[own], limit[own], day[own]) @ self.start_weight * self.weight
+            so_far_VKA = _relative(np.cumsum(self._logs(values[own], limit[own], day[own]), axis=0))
+            weight_VK = so_far_VKA @ self.start_weight * self.weight
             columns_SC[own] = weight_VK @ told_KC / weight_VK.sum(axis=1, keepdims=True)
         return columns_SC
 
@@ -97,8 +98,8 @@ class Regrowth:
         killed = np.log1p(-np.exp(share)) - np.exp(fall) * time[:, None]
         return np.logaddexp(killed, share + np.exp(growth) * time[:, None])
 
-    def _likelihood(self, values: Floats, limit: Floats, day: Floats) -> Floats:
-        """Of the samples up to each, in units of the greatest over curves and starts, "V K A"."""
+    def _logs(self, values: Floats, limit: Floats, day: Floats) -> Floats:
+        """Log likelihood of each sample by itself, 0 of a blank, "V K A"."""
         noise = np.exp(self.curves[:, 3])[:, None]
         expected_VKA = self._shape(np.maximum(day, 0.0))[:, :, None] + self.start
         log_VKA = np.zeros_like(expected_VKA)
@@ -106,8 +107,12 @@ class Regrowth:
             value, least = values[place], limit[place]
             away_KA = (np.log(max(value, least)) - expected_VKA[place]) / noise
             log_VKA[place] = log_ndtr(away_KA) if value <= least else -0.5 * away_KA**2 - np.log(noise)
-        log_VKA = np.cumsum(log_VKA, axis=0)
-        return np.exp(log_VKA - log_VKA.max(axis=(1, 2), keepdims=True))
+        return log_VKA
+
+
+def _relative(logs: Floats) -> Floats:
+    """Likelihoods in units of the greatest over curves and starts, from their logarithms, "... K A"."""
+    return np.exp(logs - logs.max(axis=(-2, -1), keepdims=True))
 
 
 def _open(shares: Floats) -> Floats:

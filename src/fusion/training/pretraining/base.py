@@ -88,6 +88,12 @@ class NoPretraining(Pretraining):
     def __init__(self) -> None:
         super().__init__(epochs=0)
 
+    def __call__(
+        self, learners: nn.ModuleList, batch: PatientBatch, loss: TotalLoss, inner_fold: Int[Tensor, " B"], *, seed: int
+    ) -> list[list[float]]:
+        """Nothing to do, and no patient is copied for it: slides may be larger than memory."""
+        return [[] for _ in learners]
+
     def pretrain(self, learner: PatientModel, batch: PatientBatch, loss: TotalLoss) -> list[float]:
         """Nothing to do."""
         return []
