@@ -18,7 +18,8 @@ from tiny import write_tiny_cohort
 
 import fusion.data.store
 from fusion.data.bags import read_bag
-from fusion.data.modalities.histology import BagTable, Histology
+from fusion.data.modalities.bag_table import BagTable
+from fusion.data.modalities.histology import Histology
 from fusion.data.pack import PackedBags, PackError, write_pack
 from fusion.data.precision import STORED, narrowed, widened
 from fusion.data.read import read_cohort

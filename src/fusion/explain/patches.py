@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusion.data.modalities.histology import BagTable, Histology
+from fusion.data.modalities.bag_table import BagTable
+from fusion.data.modalities.histology import Histology
 from fusion.explain.feature_names import packed_sample_ids
 from fusion.explain.genes_hit import bag_of
 from fusion.explain.pool import Part, lay

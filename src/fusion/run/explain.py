@@ -16,7 +16,8 @@ from rich.table import Table
 from fusion.build import plain
 from fusion.data.bags import find_bag, read_bag
 from fusion.data.dataset import load_tables
-from fusion.data.modalities.histology import Histology, chosen_patches
+from fusion.data.modalities.bag_table import chosen_patches
+from fusion.data.modalities.histology import Histology
 from fusion.explain.importance import Permuted, importance, permuted_scores
 from fusion.explain.modality_values import modality_values
 from fusion.explain.next_assay import assay_table, next_assay, reveal

@@ -9,7 +9,8 @@ import pytest
 from tiny import write_tiny_cohort
 
 from fusion.data.dataset import fit_assays, load_assays, pack_cohort
-from fusion.data.modalities.histology import BagTable, Histology, chosen_patches
+from fusion.data.modalities.bag_table import BagTable, chosen_patches
+from fusion.data.modalities.histology import Histology
 from fusion.data.read import read_cohort
 
 
@@ -28,6 +29,29 @@ def test_training_patches_are_standardised(tmp_path: Path) -> None:
     np.testing.assert_array_equal(packed.offsets, [0, 50, 90])
     np.testing.assert_allclose(packed.rows.mean(axis=0), 0, atol=1e-2)
     np.testing.assert_allclose(packed.rows.std(axis=0), 1, atol=2e-2)
+
+
+def test_each_slide_is_told_from_one_reading_and_anew_of_another_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"a": 40, "b": 50, "c": 30}
+    table, read = write_bags(tmp_path, sizes), []
+    whole = BagTable.bag
+
+    def counted(self: BagTable, sample_id: str, rows: np.ndarray | None = None) -> np.ndarray:
+        read.extend([sample_id] if rows is None else [])
+        return whole(self, sample_id, rows)
+
+    monkeypatch.setattr(BagTable, "bag", counted)
+    modality = Histology(detail_prototypes=2)
+    modality.fit(table, ["a", "b"])
+    told = modality.summarise(table, ["a", "b", "c"]), modality.detail(table, ["c", "a"])
+    assert sorted(read) == ["a", "b", "c"]
+    (tmp_path / "other").mkdir()
+    other = write_bags(tmp_path / "other", sizes, shift=1.0)
+    assert not np.allclose(modality.summarise(other, ["a", "b", "c"]), told[0])
+    np.testing.assert_array_equal(modality.detail(table, ["c", "a"]), told[1])
+    assert modality.summarise(table, []).shape == (0, len(modality.summary_names))
 
 
 def test_the_choice_of_patches_is_the_samples_own() -> None:

@@ -12,12 +12,13 @@ import pytest
 from safetensors.numpy import load, save
 
 from fusion.data.cohort import Cohort
+from fusion.data.modalities.bag_table import BagTable
 from fusion.data.modalities.base import FittedState, Modality
 from fusion.data.modalities.binomial_methylation import BinomialMethylation
 from fusion.data.modalities.clinical import Clinical
 from fusion.data.modalities.course import CHANGES
 from fusion.data.modalities.expression import Expression
-from fusion.data.modalities.histology import BagTable, Histology
+from fusion.data.modalities.histology import Histology
 from fusion.data.modalities.labs import Labs
 from fusion.data.modalities.lesions import Lesions
 from fusion.data.modalities.matrix import MatrixTable

@@ -4,22 +4,19 @@ Dimension key: N patches of a slide, R patches of all slides, D width of a patch
 """
 
 import dataclasses
-import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.data.bags import find_bag, read_bag
 from fusion.data.cohort import Cohort
+from fusion.data.modalities.bag_table import BagTable, chosen_patches
 from fusion.data.modalities.base import FittedState, Modality, PackedRows
 from fusion.data.modalities.components import Components, fit_components
 from fusion.data.modalities.scaling import Scaling, fit_scaling
-from fusion.data.pack import PackedBags
-from fusion.data.precision import narrowed, require_precision, widened
-from fusion.data.store import BagStore, room_for_rows
+from fusion.data.precision import require_precision
+from fusion.data.store import room_for_rows
 from fusion.prototypes import Prototypes, fit_prototypes
 
 #: Patches of each training slide that the scaling is learned from.
@@ -31,122 +28,11 @@ MOST_TO_FIT = 50_000
 #: Principal components of the patches in which prototypes for the plain baselines live.
 PROTOTYPE_COMPONENTS = 32
 
+#: Mean patch "D" of a slide, and the root of the share "K" that each prototype has of it.
+Slide = tuple[NDArray[np.float64], NDArray[np.float64]]
+
 #: Columns that say where a patch lies.
 PLACE = ("x", "y")
-
-
-class BagTable:
-    """The slides of a cohort, read from the pack of a store; without one each is read when first asked for and kept.
-
-    Of a pack, memory holds what is being used, and the system takes back what is not. Without one, 240 slides of 400
-    patches with 64 features take 12 MB; 10,000 patches of 1,536 features take 31 MB a slide, so that `max_patches`
-    decides what a large cohort needs. The numbers are the same.
-    """
-
-    def __init__(
-        self, folder: Path, max_patches: int | None, precision: str = "fp16", store: BagStore | None = None
-    ) -> None:
-        """Look at a folder of bags.
-
-        Args:
-            folder: The bags.
-            max_patches: Patches of a slide that are read, as `chosen_patches` chooses them.
-            precision: How features are kept, see `fusion.data.precision`.
-            store: Where the folder is packed; None reads it as it is.
-        """
-        self.folder = folder
-        self.max_patches = max_patches
-        self.precision = precision
-        self.store = store
-        self.packed = None if store is None else store.open(folder, precision)
-        self._bags: dict[str, NDArray[Any]] = {}
-        self._places: dict[str, NDArray[np.float16] | None] = {}
-
-    def num_patches(self, sample_id: str) -> int:
-        """Patches of a slide, at most `max_patches`."""
-        if (packed := self._pack_of(sample_id)) is None:
-            return len(self._read(sample_id))
-        num_patches = packed.num_patches(sample_id)
-        return num_patches if self.max_patches is None else min(num_patches, self.max_patches)
-
-    def width(self, sample_id: str) -> int:
-        """Features of a patch."""
-        packed = self._pack_of(sample_id)
-        return self._read(sample_id).shape[1] if packed is None else packed.dim
-
-    def bag(self, sample_id: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Patches "N D" of a slide, at most `max_patches`, in the order of the file; or these `rows` of them."""
-        if (packed := self._pack_of(sample_id)) is None:
-            kept = self._read(sample_id)
-            return widened(kept if rows is None else kept[rows])
-        chosen = self._chosen(sample_id, packed)
-        if chosen is None:
-            return packed.features(sample_id, rows)
-        return packed.features(sample_id, chosen if rows is None else chosen[rows])
-
-    def places(self, sample_id: str) -> NDArray[np.float16]:
-        """Where the patches of `bag` lie, "N 2", as `slide_places` tells it."""
-        if (packed := self._pack_of(sample_id)) is None:
-            self._read(sample_id)
-            places = self._places[sample_id]
-        else:
-            coords, chosen = packed.coords(sample_id), self._chosen(sample_id, packed)
-            places = None if coords is None else slide_places(coords)
-            places = places if places is None or chosen is None else places[chosen]
-        if places is None or not np.isfinite(places).all():
-            raise ValueError(
-                f"histology: the bag of sample {sample_id} has no coords, or some that are no numbers; store one "
-                "[x, y] per patch as `coords` in its .h5 or .pt file, or set coordinates=false"
-            )
-        return places
-
-    def _pack_of(self, sample_id: str) -> PackedBags | None:
-        return self.packed if self.packed is not None and sample_id in self.packed else None
-
-    def _chosen(self, sample_id: str, packed: PackedBags) -> NDArray[np.int64] | None:
-        """Patches of the file that `bag` gives; None for all."""
-        num_patches = packed.num_patches(sample_id)
-        if self.max_patches is None or num_patches <= self.max_patches:
-            return None
-        return chosen_patches(sample_id, num_patches, self.max_patches)
-
-    def _read(self, sample_id: str) -> NDArray[Any]:
-        """A bag from its own file, as it is kept in memory."""
-        if sample_id not in self._bags:
-            path = find_bag(self.folder, sample_id)
-            if path is None:
-                raise ValueError(
-                    f"histology: no bag of sample {sample_id} in {self.folder}; "
-                    "add it, or take the sample out of samples.csv"
-                )
-            bag = read_bag(path)
-            chosen = chosen_patches(sample_id, len(bag.features), self.max_patches)
-            self._bags[sample_id] = narrowed(bag.features, self.precision)[chosen]
-            self._places[sample_id] = None if bag.coords is None else slide_places(bag.coords)[chosen]
-        return self._bags[sample_id]
-
-
-def slide_places(coords: NDArray[np.float64]) -> NDArray[np.float16]:
-    """Places "N 2" in units of half the longer side of what was cut into patches, seen from its middle.
-
-    >>> slide_places(np.array([[0.0, 0.0], [512.0, 256.0], [1024.0, 0.0]]))
-    array([[-1.  , -0.25],
-           [ 0.  ,  0.25],
-           [ 1.  , -0.25]], dtype=float16)
-    """
-    if not len(coords):
-        return np.zeros((0, 2), dtype=np.float16)
-    low, high = coords.min(axis=0), coords.max(axis=0)
-    half = (high - low).max() / 2
-    return ((coords - (low + high) / 2) / (half if half > 0 else 1.0)).astype(np.float16)
-
-
-def chosen_patches(sample_id: str, num_patches: int, max_patches: int | None) -> NDArray[np.int64]:
-    """Which patches of a slide are read: all, or a sample that depends on the slide's id alone; increasing."""
-    if max_patches is None or num_patches <= max_patches:
-        return np.arange(num_patches)
-    generator = np.random.default_rng(zlib.crc32(sample_id.encode()))
-    return np.sort(generator.choice(num_patches, size=max_patches, replace=False))
 
 
 def _less_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -209,6 +95,7 @@ class Histology(Modality):
         self._slide_components: Components
         self._prototypes: Prototypes | None
         self._share_scaling: Scaling
+        self._slides: tuple[BagTable, dict[str, Slide]] | None = None  # of the table that was last asked about
 
     def load(self, cohort: Cohort) -> BagTable:
         return BagTable(cohort.folder / self.assay, self.max_patches, self.precision, cohort.store)
@@ -222,15 +109,16 @@ class Histology(Modality):
         self._patch_components = None
         if self.components is not None:
             self._patch_components = fit_components(self._scaling.standardise(patches), num=self.components)
-        means = self._mean_patches(table, ids)
-        self._slide_scaling = fit_scaling(means)
-        self._slide_components = fit_components(self._slide_scaling.standardise(means), num=self.summary_components)
-        self._prototypes = None
+        self._prototypes, self._slides = None, None
         if num := self.summary_prototypes or self.detail_prototypes:
             self._prototypes = fit_prototypes(
                 self._scaling.standardise(patches), num=num, components=PROTOTYPE_COMPONENTS
             )
-            self._share_scaling = fit_scaling(self._root_shares(self._prototypes, table, ids))
+        means, roots = self._slides_of(table, ids)
+        self._slide_scaling = fit_scaling(means)
+        self._slide_components = fit_components(self._slide_scaling.standardise(means), num=self.summary_components)
+        if self._prototypes is not None:
+            self._share_scaling = fit_scaling(roots)
 
     def _checked(
         self, table: BagTable, sample_id: str, width: int, rows: NDArray[np.int64] | None = None
@@ -246,22 +134,27 @@ class Histology(Modality):
         bag = self._checked(table, sample_id, len(self._scaling.mean))
         return self._scaling.standardise(bag.astype(np.float64))
 
-    def _mean_patches(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float64]:
-        means = np.full((len(sample_ids), len(self._scaling.mean)), np.nan)  # a slide without patches stays blank
-        for i, sample in enumerate(sample_ids):
-            patches = self._standardised(table, sample)
-            if len(patches):
-                means[i] = patches.mean(axis=0)
-        return means
+    def _slides_of(self, table: BagTable, sample_ids: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean patch "S D" and root shares of the prototypes "S K" of some slides, each read once."""
+        if self._slides is None or self._slides[0] is not table:
+            self._slides = table, {}
+        known = self._slides[1]
+        for sample in sample_ids:
+            if sample not in known:
+                known[sample] = self._slide(self._standardised(table, sample))
+        widths = len(self._scaling.mean), self._num_prototypes
+        means, roots = (
+            np.array([known[sample][which] for sample in sample_ids], dtype=np.float64).reshape(len(sample_ids), width)
+            for which, width in enumerate(widths)
+        )
+        return means, roots
 
-    def _root_shares(self, prototypes: Prototypes, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float64]:
-        """Square root of the share that each prototype has of each slide, "S K", so that 5 % stand out against 1 %."""
-        roots = np.full((len(sample_ids), len(prototypes.constant)), np.nan)  # blank without patches
-        for i, sample in enumerate(sample_ids):
-            patches = self._standardised(table, sample)
-            if len(patches):
-                roots[i] = np.sqrt(prototypes.membership(patches).mean(axis=0))
-        return roots
+    def _slide(self, patches: NDArray[np.float64]) -> Slide:
+        """Mean patch and roots of the shares, so that 5 % stand out against 1 %; blank where there is no patch."""
+        if not len(patches):
+            return np.full(patches.shape[1], np.nan), np.full(self._num_prototypes, np.nan)
+        shares = np.zeros(0) if self._prototypes is None else self._prototypes.membership(patches).mean(axis=0)
+        return patches.mean(axis=0), np.sqrt(shares)
 
     def transform(self, table: BagTable, sample_ids: Sequence[str]) -> PackedRows:
         """Rows of these slides, one slide read at a time."""
@@ -292,7 +185,7 @@ class Histology(Modality):
         return {**super().sizes, "coordinate_columns": len(PLACE) if self.coordinates else 0}
 
     def summarise(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
-        summary = self._mean_columns(self._mean_patches(table, sample_ids)).astype(np.float32)
+        summary = self._mean_columns(self._slides_of(table, sample_ids)[0]).astype(np.float32)
         return np.column_stack([summary, self._shares(table, sample_ids)]) if self.summary_prototypes else summary
 
     @property
@@ -311,13 +204,16 @@ class Histology(Modality):
     def _shares(self, table: BagTable, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         if self._prototypes is None:
             return np.zeros((len(sample_ids), 0), dtype=np.float32)
-        roots = self._root_shares(self._prototypes, table, sample_ids)
+        _, roots = self._slides_of(table, sample_ids)
         return self._share_scaling.standardise(roots).astype(np.float32)
 
     @property
+    def _num_prototypes(self) -> int:
+        return 0 if self._prototypes is None else len(self._prototypes.constant)
+
+    @property
     def _share_names(self) -> tuple[str, ...]:
-        prototypes = 0 if self._prototypes is None else len(self._prototypes.constant)
-        return tuple(f"prototype{k + 1}" for k in range(prototypes))
+        return tuple(f"prototype{k + 1}" for k in range(self._num_prototypes))
 
     def without_each_patch(self, table: BagTable, sample_ids: Sequence[str], *, detail: bool) -> NDArray[np.float32]:
         """Columns of the plain models for slides of one visit: whole, then less each of their patches, "R+1 P".
@@ -373,7 +269,7 @@ class Histology(Modality):
         self._scaling = Scaling(mean=arrays["mean"], sd=arrays["sd"])
         self._slide_scaling = Scaling(mean=arrays["slide_mean"], sd=arrays["slide_sd"])
         self._slide_components = Components(loadings=arrays["slide_loadings"], scale=arrays["slide_scale"])
-        self._patch_components = None
+        self._patch_components, self._slides = None, None
         if "loadings" in arrays:
             self._patch_components = Components(loadings=arrays["loadings"], scale=arrays["scale"])
         self._prototypes = None
