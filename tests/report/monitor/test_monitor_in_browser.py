@@ -121,16 +121,31 @@ def test_keyboard_opens_steps_and_returns(browser: Any, pages: dict[str, Path]) 
 def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]) -> None:
     open_at(browser, pages["whole"], 1280, "#p=0")
     words = text_of(browser, "words").replace("\u00a0", " ")
-    assert "so clearance against baseline" in words
+    assert "cleared against baseline" in words
     assert "Last scan (day 42): 60 mm, PR" in words
     assert "The alert is raised at this visit." in words
     shown = js(browser, "document.getElementById('at').textContent")
     assert "plasma ctDNA raises the risk of progression or death" in shown
-    assert "Cautious bound (dashed): 50 days" in shown
+    assert "Lower limit (dashed): 50 days" in shown
     assert "raises the risk of progression or death  lowers it" in shown
     assert "time that has passed" in shown
+    assert "A1, seen from visit 3 of 4" in js(browser, "document.querySelector('.stepper').textContent")
+    assert "Scans are drawn above and are not among what the models read." in shown
     js(browser, "document.getElementById('later').click()")
     assert "progression or death came on day 60" in text_of(browser, "words")
+
+
+def test_a_change_of_less_than_a_tenth_is_no_news(browser: Any, pages: dict[str, Path]) -> None:
+    open_at(browser, pages["whole"], 1280)
+    said = [
+        js(browser, f"mostWords('Since then', 'LDH', {value}, () => 'LDH did')") for value in (0.04, -0.09, 0.2, -0.7)
+    ]
+    assert said == [
+        "Since then, nothing of note: the largest, LDH, is a factor of 1.04.",
+        "Since then, nothing of note: the largest, LDH, is a factor of 0.91.",
+        "Since then, most of all: LDH did (a factor of 1.22).",
+        "Since then, most of all: LDH did (a factor of 0.50).",
+    ]
 
 
 def test_a_death_likelier_than_progression_or_death_is_owned_up_to(browser: Any, tmp_path: Path) -> None:
@@ -175,7 +190,7 @@ def test_the_names_of_features_are_words(browser: Any, pages: dict[str, Path]) -
     assert [name.removesuffix(" (expression)") for name in names] == [
         "interplay of A/B and chr1:2-3/C",
         "A/B, high or low",
-        "the rest of tumour expression",
+        "tumour expression, all else",
         "share of patches of kind 5",
         "component 3",
         "LDH, change since first",

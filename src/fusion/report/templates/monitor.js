@@ -30,13 +30,13 @@ const ROWS = PATIENTS.map(rowOf);
 const COLUMNS = [
   { key: "id", head: "Patient", value: (row) => row.patient.id },
   { key: "stage", head: "Stage", value: (row) => row.patient.stage, there: PATIENTS.some((each) => each.stage) },
-  { key: "site", head: "Site", value: (row) => row.patient.site, there: PATIENTS.some((each) => each.site) },
+  { key: "site", head: "Centre", value: (row) => row.patient.site, there: PATIENTS.some((each) => each.site) },
   { key: "day", head: "Seen from day", value: (row) => row.patient.day[row.at] },
   { key: "visits", head: "Visits", value: (row) => row.patient.visit.length },
   { key: "first", head: `Risk, ${META.horizons[0]} days`, value: (row) => row.first, there: Boolean(META.primary), bar: true },
   { key: "second", head: `Risk, ${META.horizons[1]} days`, value: (row) => row.second, there: Boolean(META.primary), bar: true },
   { key: "moved", head: `Change, ${META.horizons[1]} d`, value: (row) => (row.moved ? row.moved.points : null), there: Boolean(META.primary) },
-  { key: "response", head: "Response, foretold before the first scan", value: (row) => row.response, there: META.hasResponse },
+  { key: "response", head: "Response, forecast before the first scan", value: (row) => row.response, there: META.hasResponse },
   { key: "alarm", head: "Alert", value: (row) => row.alarm, there: META.hasAlerts },
   { key: "assays", head: "Assays", value: (row) => row.assays, there: META.modalities.length > 0 },
   { key: "status", head: "Since then", value: (row) => statusWords(row.patient) },
@@ -68,7 +68,7 @@ function cellOf(column, row) {
   if (column.bar) return html("td", { class: "risk", "data-head": column.head }, html("span", { class: "bar", "aria-hidden": "true" }, bar(value)), html("span", {}, percent(value)));
   if (column.key === "moved") return html("td", { class: row.moved ? row.moved.kind : null, "data-head": column.head }, row.moved ? [html("span", { "aria-hidden": "true" }, row.moved.sign, " ", row.moved.points ? `${Math.abs(row.moved.points)} ${Math.abs(row.moved.points) === 1 ? "pt" : "pts"}` : ""), html("span", { class: "hidden" }, row.moved.words)] : "–");
   if (column.key === "response") return html("td", { "data-head": column.head }, percent(value));
-  if (column.key === "alarm") return html("td", { "data-head": column.head }, value ? html("strong", { class: "worse" }, "▲ day ", row.alarmDay) : known(value) ? (known(row.alarmOver) ? `expired (day\u00a0${row.alarmOver})` : "no") : "–");
+  if (column.key === "alarm") return html("td", { "data-head": column.head }, value ? html("strong", { class: "worse" }, "▲ raised day\u00a0", row.alarmDay) : known(value) ? (known(row.alarmOver) ? `over (raised day\u00a0${row.alarmOver})` : "no") : "–");
   if (column.key === "assays") return html("td", { title: row.names.join(", "), "data-head": column.head }, `${value} of ${META.modalities.length}`, html("span", { class: "names" }, row.names.join(", ")));
   return html("td", { class: typeof value === "string" ? "text" : null, "data-head": column.head }, known(value) && value !== "" ? value : "–");
 }
@@ -84,7 +84,7 @@ function cohortView() {
   return [
     html("h1", { tabindex: "-1", id: "title" }, "Patients of ", META.cohort),
     html("p", { class: "kicker" }, META.simulated ? html("span", { class: "tag" }, "Simulated cohort") : null, META.run ? `run ${META.run}` : "", META.heldOut ? " · held-out predictions" : " · new patients"),
-    META.primary ? html("p", {}, `Who is likely to have ${event} soon, as predicted at the last visit at which the patient was free of it (“seen from”). Change: percentage points since the visit before, red where the risk rose by 5 or more.${META.hasAlerts ? ` An alert counts for ${META.alertDays} days from the day it was raised, then it has expired.` : ""} Patients whose event or death is on record are grey and come last: their figures were said before it.${META.hasResponse ? " Response: predicted chance of CR or PR, from before the first scan on treatment." : ""}`) : null,
+    META.primary ? html("p", {}, `Who is likely to have ${event} soon, as predicted at the last visit at which the patient was free of it (“seen from”). Change: percentage points since the visit before, red where the risk rose by 5 or more.${META.hasAlerts ? ` An alert counts for ${META.alertDays} days from the day it was raised, then it is over.` : ""} Patients whose event or death is on record are grey and come last: they were predicted before it.${META.hasResponse ? " Response: predicted chance of CR or PR, from before the first scan on treatment." : ""}`) : null,
     filters(),
     html("p", { id: "count", class: "count", role: "status" }),
     html("div", { class: "cohort" }, html("table", { id: "patients" }, html("caption", { class: "hidden" }, "Patients"), html("thead", {}, html("tr", {}, COLUMNS.map(headOf))), html("tbody", {}))),
@@ -101,7 +101,7 @@ function headOf(column) {
 }
 
 function filters() {
-  const text = html("input", { type: "search", id: "find", autocomplete: "off", placeholder: "id, stage, site, outcome" });
+  const text = html("input", { type: "search", id: "find", autocomplete: "off", placeholder: "id, stage, centre, outcome" });
   text.value = state.text;
   text.addEventListener("input", () => { state.text = text.value; fillRows(); });
   const choice = (key, name, options) => {
@@ -114,7 +114,7 @@ function filters() {
   const values = (key) => [...new Set(PATIENTS.map((each) => each[key]).filter(Boolean))].sort().map((value) => [value, value]);
   const codes = [...new Set(PATIENTS.map((each) => each.status[0]))].sort();
   return html("form", { class: "filters", role: "search", onsubmit: null },
-    html("label", {}, "Find ", text), choice("stage", "Stage", values("stage")), choice("site", "Site", values("site")),
+    html("label", {}, "Find ", text), choice("stage", "Stage", values("stage")), choice("site", "Centre", values("site")),
     choice("status", "Outcome", codes.map((code) => [String(code), ["no event known", META.primary === "os" ? "event" : "progressed", "died", "not known"][code]])),
     META.hasAlerts ? choice("alert", "Alert", [["1", "alert"], ["0", "no alert"]]) : null);
 }

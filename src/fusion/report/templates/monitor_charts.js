@@ -73,16 +73,22 @@ const narrow = (box) => box.width < 500;
 
 const BAR = 17;
 
-// Courses of treatment, each on the first line where it and its name fit; one without an end goes on to the edge.
+// The last day on which anything is known of a patient.
+const lastKnown = (patient) => Math.max(...patient.day, ...Object.values(patient.ends).filter(known).map(([day]) => day));
+
+// Courses of treatment, each on the first line where it and its name fit, the name beside a bar that is too short for it; one
+// without an end goes on as far as the patient is known.
 function treatmentLines(patient, box, x) {
   const free = [];
   return patient.treated.map(([name, start, end]) => {
-    const left = Math.max(x(start), box.left), right = Math.min(known(end) ? x(end) : box.right, box.right), room = Math.floor((box.right - left) / 5.8);
+    const left = Math.max(x(start), box.left), right = Math.min(known(end) ? x(end) : x(lastKnown(patient)), box.right);
+    const beside = (right - left) / 5.8 < name.length + 1 && (box.right - right) / 5.8 > name.length + 1, from = (beside ? right : left) + 4;
+    const room = Math.floor((box.right - from) / 5.8);
     const text = name.length > room ? `${name.slice(0, Math.max(room - 1, 1))}…` : name;
     let row = free.findIndex((taken) => taken <= left + 1);
     if (row < 0) row = free.length;
-    free[row] = Math.max(right, left + text.length * 5.8 + 8);
-    return { row, left, right, text, name, start, end };
+    free[row] = Math.max(right, from + text.length * 5.8 + 4);
+    return { row, left, right, from, text, name, start, end };
   }).filter(({ left, right }) => right >= left && left < box.right);
 }
 
@@ -91,9 +97,9 @@ function timelinePanel(patient, chosen, box, x) {
   const bars = treatmentLines(patient, box, x), taken = bars.length ? (Math.max(...bars.map(({ row }) => row)) + 1) * BAR + 3 : 0;
   const made = timelineRows(patient, chosen, { ...box, top: box.top + taken }, x);
   if (!bars.length) return made;
-  const treatment = bars.map(({ row, left, right, text, name, start, end }) => [
+  const treatment = bars.map(({ row, left, right, from, text, name, start, end }) => [
     svg("rect", { x: left, y: box.top + row * BAR - 8, width: Math.max(right - left, 2), height: 14, rx: 2, class: "treatment" }, svg("title", {}, `${name}, day ${start} ${known(end) ? `to ${end}` : "on"}`)),
-    label(left + 4, box.top + row * BAR + 3, text, { class: "treated" }),
+    label(from, box.top + row * BAR + 3, text, { class: "treated" }),
   ]);
   return { node: svg("g", {}, label(box.left - 5, box.top + 3, "treated", { class: "tick", "text-anchor": "end" }), treatment, made.node), height: made.height + taken };
 }
@@ -210,7 +216,7 @@ function riskPanel(patient, chosen, box, x) {
   const threshold = patient.alerts.map((alert, i) => (known(alert) && known(alert[1]) ? [x(patient.day[i]), y(alert[1])] : null)).filter(known);
   return {
     height,
-    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)} within …, at each visit${threshold.length ? ` (▲ alert: the ${META.horizons[0]}-day risk reached the dashed line)` : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
+    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)}, within ${META.horizons[0]} days (dark) and ${META.horizons[1]} (grey)${threshold.length ? `; ▲ alert: the dark line reached the dashed one` : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
       threshold.length ? [line(threshold.length > 1 ? threshold : [[box.left, threshold[0][1]], [box.right, threshold[0][1]]], { class: "limit" })] : null,
       traces.map(({ points, colour }, k) => [line(points, { class: k ? "series" : "series thin", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: k ? 3.4 : 2.2, fill: colour }))]),
       traces.filter(endsEarly).map(({ points, ink, text }) => label(points.at(-1)[0] + 9, points.at(-1)[1] - 5, text, { class: "end", fill: ink })),
@@ -249,7 +255,7 @@ function curveChart(patient, chosen, task, width) {
     const all = places(mine).slice(0, reach);
     nodes.push(line(all, { class: "series now" }));
     const start = all.at(-1);
-    if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no such long follow-up".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
+    if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no later event in training".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
     META.horizons.forEach((horizon, k) => {
       const risk = patient.risk[task][k][chosen];
       if (!known(risk) || horizon > last) return;

@@ -27,7 +27,7 @@ const number = (value) => (known(value) ? String(value) : "–");
 const share = (value) => (`${Number((value * 100).toPrecision(2))}\u00a0%`);
 const spaced = (name) => String(name).replaceAll("_", " ");
 // Names as people write them; any other stays as the tables have it.
-const NAMES = { tumor_fraction: "ctDNA fraction", mean_vaf: "mean VAF", cfdna_ng_ml: "cell-free DNA (ng/mL)", progrp: "ProGRP", nse: "NSE", ldh: "LDH", nlr: "NLR", cyfra: "CYFRA 21-1", cyfra21_1: "CYFRA 21-1", plasma: "plasma ctDNA", labs: "blood tests and markers", variants: "tumour variants", expression: "tumour expression", methylation: "tumour methylation", histology: "histology", clinical: "clinical data", ecog: "ECOG", sld_mm: "sum of lesions (mm)", lesions: "tumour size", target_sum_mm: "sum of lesions (mm)", progressed: "progression on a scan" };
+const NAMES = { tumor_fraction: "ctDNA fraction", mean_vaf: "mean VAF", cfdna_ng_ml: "cell-free DNA (ng/mL)", progrp: "ProGRP", nse: "NSE", ldh: "LDH", nlr: "NLR", cyfra: "CYFRA 21-1", cyfra21_1: "CYFRA 21-1", plasma: "plasma ctDNA", labs: "blood tests and markers", variants: "tumour variants", expression: "tumour expression", methylation: "tumour methylation", histology: "histology", clinical: "clinical data", ecog: "ECOG", site: "centre", sld_mm: "sum of lesions (mm)", lesions: "tumour size", target_sum_mm: "sum of lesions (mm)", progressed: "progression on a scan" };
 const called = (name) => (Object.hasOwn(NAMES, String(name).toLowerCase()) ? NAMES[String(name).toLowerCase()] : spaced(name));
 
 // Linear or logarithmic places of values between two pixels.

@@ -7,7 +7,7 @@ const eventName = (task) => ({ pfs: "progression or death", progression: "progre
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and the others alike", "no response", "response", "both response and none remain possible"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "too uncertain to call: response and no response both possible"];
 
 // A set goes by how rare such a chance is among responders and the others: it may lie on the other side of one half.
 function setWords(set, response) {
@@ -86,7 +86,7 @@ function stepper(patient, chosen, choose) {
     button.addEventListener("click", () => choose(Number(slider.value) + by));
     return button;
   };
-  return html("div", { class: "stepper" }, html("label", { for: "visit" }, "Seen from ", html("strong", { id: "which" }, visitWords(patient, chosen)), patient.now < last ? html("span", { class: "keys" }, ` · opened at the last visit before ${META.primary ? eventName(META.primary) : "the event"}`) : null), html("div", { class: "slide" }, step(-1, "‹", "Earlier visit"), slider, step(1, "›", "Later visit")));
+  return html("div", { class: "stepper" }, html("label", { for: "visit" }, html("b", {}, patient.id), META.simulated ? " (simulated)" : "", ", seen from ", html("strong", { id: "which" }, visitWords(patient, chosen)), patient.now < last ? html("span", { class: "keys" }, ` · opened at the last visit before ${META.primary ? eventName(META.primary) : "the event"}`) : null), html("div", { class: "slide" }, step(-1, "‹", "Earlier visit"), slider, step(1, "›", "Later visit")));
 }
 
 const visitWords = (patient, index) => `visit ${index + 1} of ${patient.visit.length}, day ${patient.day[index]}`;
@@ -97,7 +97,7 @@ function visitView(patient, chosen, width, choose) {
   return [
     html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
     tiles(patient, chosen),
-    html("p", { class: "after" }, html("b", {}, "What is known of the outcome, in hindsight: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models that answered were never shown it."),
+    html("p", { class: "after" }, html("b", {}, "What is known of the outcome, in hindsight: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models behind these figures never saw it."),
     html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; it counts for ${META.alertDays} days, in which no further one is raised, and none is raised at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : "", patient.dna.length ? " A hollow drop is blood in which ctDNA was not measured." : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
     html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
       html("div", { class: width > 760 ? "pair two" : "pair" }, META.tasks.map(([task, name]) => html("figure", {}, html("h3", {}, name[0].toUpperCase() + name.slice(1)), patient.curve[task]?.[chosen] ? curveChart(patient, chosen, task, half) : html("p", { class: "note" }, goneWords(patient, task, chosen)), html("figcaption", {}, curveWords(patient, chosen, task)))))),
@@ -115,16 +115,16 @@ function goneWords(patient, task, chosen) {
 function outlookHint() {
   const count = META.heldOut ? `${META.members * Math.max(1, META.repeats)} models` : "models";
   const band = META.hasBand ? `Band: from the lowest to the highest curve of the ${count} whose mean is drawn. It shows how far they agree, and is no confidence interval. ` : "No band is drawn: one model answers, or the run kept no more than the mean. ";
-  const bound = META.hasBounds ? "Dashed upright line: the cautious bound named below the curve. " : "";
-  return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}A curve stops where the follow-up of the training patients does.`;
+  const bound = META.hasBounds ? "Dashed upright line: the lower limit named below the curve. " : "";
+  return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}A curve stops at the last event that training patients had so long after a visit: what comes later is not known.`;
 }
 
 function curveWords(patient, chosen, task) {
   const [low, high] = rangeOf(patient, task, chosen);
-  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (no spread between models)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
+  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (the models agree within 1\u00a0%)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
   const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
-  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Cautious bound (dashed): ${Math.round(bound)} days; it is no expected time: about ${Math.round((1 - META.boundsLevel) * 100)}\u00a0% of patients have the event before their bound.` : "");
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Lower limit (dashed): ${Math.round(bound)} days. About ${Math.round(META.boundsLevel * 100)}\u00a0% of patients are free of ${eventName(task)} for longer than theirs; it is not when to expect it.` : "");
 }
 
 // The chosen visit in two or three sentences.
@@ -137,12 +137,12 @@ function summaryWords(patient, chosen) {
   } else if (task) words.push(goneWords(patient, task, chosen), " ");
   const dna = dnaAt(patient, chosen);
   const before = dna && patient.dna.filter((point) => point[4] < dna[4]).at(-1);
-  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna}${before ? ` (the sample before: day ${before[0]})` : ""}: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`, ${dna[5] === "clearance" ? "so clearance" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna, patient) ? html("b", {}, ` but ${riseWords(dna, patient)}`) : "", ". "]));
+  if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna} at this visit: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), before ? `; on day ${before[0]}: ${dnaValue(before)}` : "", ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`${before ? ";" : ","} ${dna[5] === "clearance" ? "cleared" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna, patient) ? html("b", {}, ` but ${riseWords(dna, patient)}`) : "", ". "]));
   const scan = scanAt(patient, chosen);
   if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}`, growthWords(patient, scan) ? [", ", html("b", {}, growthWords(patient, scan))] : "", ".");
   const alarm = alarmAt(patient, chosen);
   if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert is up: raised on day ${alarm}, it counts until day ${alarm + META.alertDays}.`));
-  else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, of day ${lastAlarm(patient, chosen)}, expired on day ${lastAlarm(patient, chosen) + META.alertDays}.` : " No alert so far.");
+  else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, raised on day ${lastAlarm(patient, chosen)}, ended on day ${lastAlarm(patient, chosen) + META.alertDays}.` : " No alert so far.");
   const treated = patient.treated.filter(([, start, end]) => start <= patient.day[chosen] && (!known(end) || end > patient.day[chosen]));
   if (treated.length) words.push(` On treatment: ${treated.map(([name, start]) => `${name} since day ${start}`).join(", ")}.`);
   const lacking = lackingAt(patient, chosen);
@@ -160,14 +160,14 @@ function tiles(patient, chosen) {
       const moved = chosen ? change(risk, patient.risk[task][k][chosen - 1]) : null;
       const line = task === META.primary && k === 0 ? patient.alerts[chosen]?.[1] : null, above = known(line) && risk >= line;
       const [low, high] = rangeOf(patient, task, chosen), at = META.times.indexOf(horizon);
-      const models = low && known(low[at]) && percent(low[at]) !== percent(high[at]) ? `models: ${percent(META.parts - high[at])} to ${percent(META.parts - low[at])}` : "";
+      const models = low && known(low[at]) ? (percent(low[at]) !== percent(high[at]) ? `models: ${percent(META.parts - high[at])} to ${percent(META.parts - low[at])}` : "the models agree within 1\u00a0%") : "";
       shown.push([`risk of ${eventName(task)} within ${horizon} days`, above ? html("span", { class: "worse" }, percent(risk)) : percent(risk), [models ? [models, html("br")] : null, moved ? html("span", { class: moved.kind }, `${moved.sign} ${moved.words} since the visit before`) : chosen ? "" : "first visit", known(line) ? [html("br"), `${above ? "above" : "below"} the alert line of ${percent(line)}`] : null]]);
     });
   }
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR), as foretold on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), setWords(set, response)] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
+  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR), as forecast on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0%: `, html("b", {}, SETS[set]), setWords(set, response)] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
   const dna = dnaAt(patient, chosen);
   const rise = riseWords(dna, patient), call = dna && (dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]]);
   // A rise comes first: the fall against baseline that still stands would be read as good news.
@@ -179,11 +179,11 @@ const FEATURES = { change_first: "change since first", change_previous: "change 
 
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
-  if (feature === `(${assay})`) return `the rest of ${called(assay)}`;
+  if (feature === `(${assay})`) return `${called(assay)}, all else`;
   if (feature.startsWith("interplay of ") || feature.endsWith(", high or low")) return assay.startsWith("expression") ? feature : `${feature} (${spaced(assay)})`; // genes speak for themselves
   const [name, ...rest] = feature.split(":");
   const kind = /^prototype(\d+)$/.exec(name), pc = /^pc(\d+)$/.exec(name);
-  const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `component ${pc[1]}${assay === "histology" ? " of the mean patch" : ""}` : called(name);
+  const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `${assay === "histology" ? "unnamed image feature" : "component"} ${pc[1]}` : called(name);
   return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${assay === "clinical" ? "before treatment" : spaced(assay)})`;
 }
 
@@ -194,7 +194,7 @@ function reasonsView(patient, chosen, width, shape) {
   if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit. Whoever made the page can have them: explain.py with run= and this patient, or all patients.");
   const [[first, charts], ...others] = shown;
   return [
-    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.`),
+    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.${patient.scans.length && !META.modalities.includes("lesions") ? " Scans are drawn above and are not among what the models read." : ""}`),
     html("div", { class: shape }, charts),
     others.map(([task, each]) => html("details", {}, html("summary", {}, `Why: ${task === "response" ? "response" : taskName(task)}`), html("div", { class: shape }, each))),
   ];
@@ -212,9 +212,15 @@ function reasonsOf(patient, chosen, task, width) {
   ];
   const charts = groups.filter(([, pairs]) => pairs && pairs.length).map(([title, pairs, names]) => {
     const top = sized(pairs);
-    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), most, width), html("figcaption", {}, `${title.startsWith("What is new") ? "Since the visit before, most" : "Most"} of all: ${words(names(top[0][0]), top[0][1])}.`));
+    return html("figure", {}, html("h3", {}, title), reasonBars(top.map(([place, value]) => [names(place), value, words(names(place), value)]), most, width), html("figcaption", {}, mostWords(title.startsWith("What is new") ? "Since the visit before" : "", names(top[0][0]), top[0][1], words)));
   });
   return [...charts, ...patient.slides.filter((slide) => slide.visit <= patient.visit[chosen] && slide.task[task]).map((slide) => slideView(patient, slide, task, what, width))];
+}
+
+// The largest bar in words, and that it is small where it is: a change of less than a tenth is no news.
+function mostWords(since, name, value, words) {
+  if (Math.abs(value) < Math.log(1.1)) return `${since ? `${since}, nothing` : "Nothing"} of note: the largest, ${name}, is a factor of ${Math.exp(value).toFixed(2)}.`;
+  return `${since ? `${since}, most` : "Most"} of all: ${words(name, value)} (a factor of ${Math.exp(value).toFixed(2)}).`;
 }
 
 function slideView(patient, slide, task, what, width) {
