@@ -24,7 +24,7 @@ from fusion.data.visit_table import build_visit_table
 from fusion.training.baselines import fit_baselines
 from fusion.training.fold import Recipe, load_fold
 
-ALL = "modality=[clinical,variants,expression,methylation,plasma_methylation,histology,plasma,labs]"
+ALL = "modality=[clinical,variants,expression,methylation,plasma_methylation,histology,plasma,labs,lesions]"
 
 
 @pytest.fixture(scope="module")

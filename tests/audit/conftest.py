@@ -11,7 +11,7 @@ from fusion.run.audit import open_study
 
 OVERRIDES = (
     "data=cohort",
-    "modality=[clinical,variants,plasma,labs]",
+    "modality=[clinical,variants,plasma,labs,lesions]",
     "baselines=core",
     "split.folds=2",
     "split.repeats=1",

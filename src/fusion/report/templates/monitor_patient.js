@@ -184,7 +184,7 @@ function featureName(assay, feature) {
   const [name, ...rest] = feature.split(":");
   const kind = /^prototype(\d+)$/.exec(name), pc = /^pc(\d+)$/.exec(name);
   const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `${assay === "histology" ? "unnamed image feature" : "component"} ${pc[1]}` : called(name);
-  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${assay === "clinical" ? "before treatment" : spaced(assay)})`;
+  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${{ clinical: "before treatment", lesions: "scans" }[assay] ?? spaced(assay)})`;
 }
 
 // Reasons of the first endpoint; those of other tasks folded away, so that the page stays readable.
