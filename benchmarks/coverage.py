@@ -90,7 +90,7 @@ def tables_of(run: Path, alpha: float, by: str | None = None) -> pd.DataFrame:
     parts = []
     for task in dict.fromkeys(predictions["task"]):
         if task == RESPONSE:
-            found = coverage_of_sets(predictions, conformal_sets(predictions, alpha), groups)
+            found = coverage_of_sets(predictions, conformal_sets(predictions, alpha, groups=classes), groups)
         else:
             bounds = conformal_bounds(predictions, task, alpha, groups=classes)
             found = coverage_of_bounds(predictions, bounds, task, groups)
@@ -116,7 +116,8 @@ def transferred(runs: Sequence[Path], alpha: float, by: str | None = None) -> li
             first = predictions[other][predictions[other]["visit"] == 0]
             for task in dict.fromkeys(first["task"]):
                 if task == RESPONSE:
-                    table = coverage_of_sets(first, rule.response_sets(first), groups[other])
+                    sets = rule.response_sets(first, classes_of(groups[other], by))
+                    table = coverage_of_sets(first, sets, groups[other])
                 else:
                     bounds = rule.lower_bounds(first, task, classes_of(groups[other], by))
                     table = coverage_of_bounds(first, bounds, task, groups[other])

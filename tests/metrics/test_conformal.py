@@ -248,6 +248,31 @@ def test_sets_cover_each_class_also_where_probabilities_are_off(shift):
     assert found.loc["label: responder", "coverage"].iloc[0] == pytest.approx(0.9, abs=0.02)
 
 
+def test_responders_of_a_class_are_covered_by_themselves_where_there_are_enough():
+    hopeful = responses(800, seed=1, share=0.9).assign(patient_id=lambda t: "L" + t["patient_id"])
+    other = responses(800, seed=2, share=0.6)
+    few = responses(30, seed=3, shift=2.0).assign(patient_id=lambda t: "F" + t["patient_id"])
+    table = pd.concat([hopeful, other, few], ignore_index=True)
+    groups = {str(name): {"L": "hopeful", "P": "other", "F": "few"}[str(name)[0]] for name in table["patient_id"]}
+    kind = table["patient_id"].map(groups)
+
+    def covered(sets):
+        own = sets["can_be_responder"].where(table["label"] == 1, sets["can_be_nonresponder"])
+        return own.groupby([kind, table["label"]]).mean()
+
+    alike, apart = covered(conformal_sets(table)), covered(conformal_sets(table, groups=groups))
+    assert alike["hopeful", 1] > 0.93, "thresholds of all promise them too little"
+    for name in ("hopeful", "other"):
+        assert apart[name].between(0.85, 0.95).all()
+        assert apart[name, 1] == pytest.approx(0.9, abs=0.02)
+    assert apart["few"].equals(alike["few"]), "too few for a threshold of their own: those of all patients"
+    rule = ConformalRule.learn(table, groups=groups)
+    assert {each.group for each in rule.sets} == {"", "hopeful", "other"}
+    assert ConformalRule.from_json(rule.to_json()) == rule
+    words = rule.response_sets(table, groups).groupby(kind)["calibrated_on"].unique().map(list).to_dict()
+    assert words == {"few": ["visit 0"], "hopeful": ["visit 0, hopeful"], "other": ["visit 0, other"]}
+
+
 def test_a_class_of_which_there_are_few_stays_possible():
     table = responses(60)
     table["label"] = (np.arange(60) > 5).astype(float)

@@ -12,7 +12,7 @@ fewer patients and so less exactly. All others take the levels of all patients.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -66,7 +66,8 @@ class SetThreshold:
         later: Whether it stands for this visit and all after it.
         nonresponder: Threshold of one minus the probability; 1 leaves the class possible always.
         responder: The same.
-        patients: That they were learned from.
+        patients: That they were learned from, or of the group those at this visit.
+        group: Class of patients that it is for; empty: all.
     """
 
     visit: int
@@ -74,6 +75,7 @@ class SetThreshold:
     nonresponder: float
     responder: float
     patients: int
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,8 @@ class ConformalRule:
             predictions: Columns of `predictions.parquet`.
             alpha: Share of patients that may be missed.
             label_conditional: Cover each class by itself (Mondrian), rather than both on average.
-            groups: Class of each patient, such as the stage; those that are large enough get bounds of their own.
+            groups: Class of each patient, such as the stage; those that are large enough get bounds of their own, and
+                its responders, or its others, a threshold of their own.
 
         Raises:
             ValueError: `alpha` is no share.
@@ -115,7 +118,7 @@ class ConformalRule:
         return cls(
             alpha=alpha,
             bounds=tuple(each for task in tasks for each in _levels_by_group(predictions, task, alpha, groups or {})),
-            sets=tuple(_set_thresholds(predictions, alpha, label_conditional)),
+            sets=tuple(_set_thresholds(predictions, alpha, label_conditional, groups or {})),
         )
 
     def lower_bounds(
@@ -154,8 +157,12 @@ class ConformalRule:
             calibration_patients=[each.patients for each in chosen],
         )
 
-    def response_sets(self, predictions: pd.DataFrame) -> pd.DataFrame:
+    def response_sets(self, predictions: pd.DataFrame, groups: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Responses that stay possible at every row of the task `response`; neither, where the patient fits no class.
+
+        Args:
+            predictions: Columns of `predictions.parquet`; no outcome is looked at.
+            groups: Class of each patient, where the rule was learned with classes.
 
         Returns:
             `repeat fold patient_id visit` as far as present, `day`, `can_be_nonresponder`, `can_be_responder`,
@@ -164,11 +171,10 @@ class ConformalRule:
         Raises:
             ValueError: The rule knows no responses.
         """
-        known = {each.visit: each for each in self.sets}
-        if not known:
+        if not self.sets:
             raise ValueError("no response set was learned; learn from predictions with the task `response`")
         rows = predictions[predictions["task"] == RESPONSE]
-        chosen = [known[_group(known, int(visit))] for visit in rows["visit"]]
+        chosen = [self.sets[place] for place in _places(self.sets, rows, groups or {})]
 
         def possible(name: str) -> NDArray[np.bool_]:
             threshold = np.array([getattr(each, name) for each in chosen], dtype=np.float64)
@@ -177,7 +183,7 @@ class ConformalRule:
         return rows[[name for name in (*WHO, "day") if name in rows]].assign(
             can_be_nonresponder=possible("nonresponder"),
             can_be_responder=possible("responder"),
-            calibrated_on=[_words(each.visit, each.later) for each in chosen],
+            calibrated_on=[_words(each.visit, each.later, each.group) for each in chosen],
             calibration_patients=[each.patients for each in chosen],
         )
 
@@ -216,8 +222,10 @@ def _group(known: Mapping[int, object], visit: int) -> int:
     return visit if visit in known else max(known)
 
 
-def _places(known: list[BoundLevel], rows: pd.DataFrame, groups: Mapping[str, str]) -> NDArray[np.int64]:
-    """Which level each row takes: that of its class at its visit where there is one, else that of all patients."""
+def _places(
+    known: Sequence[BoundLevel | SetThreshold], rows: pd.DataFrame, groups: Mapping[str, str]
+) -> NDArray[np.int64]:
+    """Which of them each row takes: that of its class at its visit where there is one, else that of all patients."""
     everyone = {each.visit: number for number, each in enumerate(known) if not each.group}
     own = {(each.group, each.visit): number for number, each in enumerate(known) if each.group}
     classes = [groups.get(str(patient), "") for patient in rows["patient_id"]]
@@ -272,7 +280,13 @@ def _levels_by_group(
                 yield replace(level, group=name)
 
 
-def _set_thresholds(predictions: pd.DataFrame, alpha: float, label_conditional: bool) -> Iterator[SetThreshold]:
+def _set_thresholds(
+    predictions: pd.DataFrame, alpha: float, label_conditional: bool, groups: Mapping[str, str]
+) -> Iterator[SetThreshold]:
+    """Thresholds of all patients, then at the visits that have some those of every class with enough of a label.
+
+    Of the label of which a class has too few it takes the threshold of all.
+    """
     rows = predictions[(predictions["task"] == RESPONSE) & predictions["at_risk"].astype(bool)]
     if rows.empty:
         return
@@ -283,16 +297,29 @@ def _set_thresholds(predictions: pd.DataFrame, alpha: float, label_conditional: 
     def enough(some: pd.DataFrame) -> bool:
         return all(some.loc[some["label"] == label, "patient_id"].nunique() >= FEWEST_OF_CLASS for label in (0, 1))
 
-    for visit, later, group in _groups(rows, enough):
-        found = []
-        for label in (0, 1):
-            used = group[group["label"] == label] if label_conditional else group
-            score, weight = used["score"].to_numpy(dtype=np.float64), used["weight"].to_numpy(dtype=np.float64)
-            found.append(score_threshold(score, weight, alpha))
-        yield SetThreshold(
+    def threshold(used: pd.DataFrame) -> float:
+        score, weight = used["score"].to_numpy(dtype=np.float64), used["weight"].to_numpy(dtype=np.float64)
+        return score_threshold(score, weight, alpha)
+
+    for visit, later, all_of_it in _groups(rows, enough):
+        used = [all_of_it[all_of_it["label"] == label] if label_conditional else all_of_it for label in (0, 1)]
+        nonresponder, responder = (threshold(some) for some in used)
+        everyone = SetThreshold(
             visit=visit,
             later=later,
-            nonresponder=found[0],
-            responder=found[1],
-            patients=int(group["patient_id"].nunique()),
+            nonresponder=nonresponder,
+            responder=responder,
+            patients=int(all_of_it["patient_id"].nunique()),
         )
+        yield everyone
+        for name in sorted(set(groups.values()) - {""}) if label_conditional and not later else ():
+            mine = [some[some["patient_id"].astype(str).map(groups) == name] for some in used]
+            many = [some["patient_id"].nunique() >= FEWEST_OF_GROUP for some in mine]
+            if any(many):
+                yield replace(
+                    everyone,
+                    nonresponder=threshold(_weighed(mine[0])) if many[0] else nonresponder,
+                    responder=threshold(_weighed(mine[1])) if many[1] else responder,
+                    patients=int(pd.concat(mine)["patient_id"].nunique()),
+                    group=name,
+                )

@@ -39,13 +39,21 @@ def conformal_bounds(
     return _across_folds(rows, task, learn, lambda rule, own: rule.lower_bounds(own, task, groups))
 
 
-def conformal_sets(predictions: pd.DataFrame, alpha: float = 0.1, *, label_conditional: bool = True) -> pd.DataFrame:
+def conformal_sets(
+    predictions: pd.DataFrame,
+    alpha: float = 0.1,
+    *,
+    label_conditional: bool = True,
+    groups: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Responses that stay possible, of every held-out prediction, from the other folds of its repeat.
 
     Args:
         predictions: Columns of `predictions.parquet`.
         alpha: Share of patients whose response may be missing from their set.
         label_conditional: Hold that share among responders and among non-responders, rather than on average.
+        groups: Class of each patient, such as the stage: enough responders of a class, or others, are covered by
+            themselves.
 
     Returns:
         One row per repeat, fold, patient and visit; see `ConformalRule.response_sets`.
@@ -56,9 +64,9 @@ def conformal_sets(predictions: pd.DataFrame, alpha: float = 0.1, *, label_condi
     rows = predictions[predictions["task"] == RESPONSE]
 
     def learn(others: pd.DataFrame) -> ConformalRule:
-        return ConformalRule.learn(others, alpha=alpha, label_conditional=label_conditional)
+        return ConformalRule.learn(others, alpha=alpha, label_conditional=label_conditional, groups=groups)
 
-    return _across_folds(rows, RESPONSE, learn, lambda rule, own: rule.response_sets(own))
+    return _across_folds(rows, RESPONSE, learn, lambda rule, own: rule.response_sets(own, groups))
 
 
 def _across_folds(

@@ -47,7 +47,7 @@ def answers_of_held_out(predictions: pd.DataFrame, stages: Mapping[str, str]) ->
         bound = _or_say(f"lower bound of {each}", conformal_bounds, predictions, each, groups=stages)
         found["bounds"] = _joined(found.get("bounds"), None if bound is None else bound.assign(task=each))
     if (predictions["task"] == RESPONSE).any():
-        found["sets"] = _or_say("sets of responses", conformal_sets, predictions)
+        found["sets"] = _or_say("sets of responses", conformal_sets, predictions, groups=stages)
     if has_alert:
         found |= {"alerts": _or_say("alerts", _cross_alarms, predictions), "alerts_note": ALERTS_NOTE}
     return found
@@ -71,7 +71,7 @@ def answers_of_new(
             bound = rule.lower_bounds(new, task, stages).assign(task=task)
             found["bounds"] = _joined(found.get("bounds"), bound)
     if rule.sets and (new["task"] == RESPONSE).any():
-        found["sets"] = rule.response_sets(new)
+        found["sets"] = rule.response_sets(new, stages)
     task, horizon = ALERT
     if {task} <= set(own["task"]) & set(new["task"]) and f"survival_{horizon:g}" in own:
         threshold = choose_threshold(monitoring_table(own, *ALERT), FALSE_ALARMS)
