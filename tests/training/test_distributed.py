@@ -17,8 +17,8 @@ from fusion.data.cohort import Cohort
 from fusion.data.dataset import load_assays, pack_cohort
 from fusion.data.modalities.base import Modality
 from fusion.models.patient_model import PatientModel
-from fusion.training.distributed import deal_patients, share_out
 from fusion.training.fold import Recipe
+from fusion.training.shares import deal_patients, share_out
 
 WORDS = ("modality=[clinical,plasma,histology]", "task=[os,pfs,response]", "loss@tasks.pfs.loss=logistic_hazard")
 

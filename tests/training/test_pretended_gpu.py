@@ -14,8 +14,8 @@ from fusion.models.encoders.gated_attention import GatedAttentionEncoder
 from fusion.models.encoders.latent_attention import LatentAttentionEncoder
 from fusion.models.encoders.mil_transformer import MILTransformerEncoder
 from fusion.models.patch_co_attention import PatchCoAttention
-from fusion.training.distributed import share_out
 from fusion.training.module import EnsembleModule
+from fusion.training.shares import share_out
 from fusion.types import PatientBatch, Samples
 
 ALL = "modality=[clinical,variants,expression,methylation,histology,plasma,labs]"

@@ -7,240 +7,29 @@ a step is that of one process, but for rounding and for the draws of dropout.
 The ranks are started here, for the steps alone, and end with them. Preprocessing, plain models, pretraining,
 calibration, prediction and every file are the business of the process that began, which is rank 0. Lightning sees one
 device per process and starts none: its own strategies run the command again, which inside a sweep repeats the sweep.
-
-Dimension key: B patients of the batch, P those of a rank, T visits, E members, O outputs of a head, W columns of the
-table: outputs of all tasks side by side.
 """
 
-import heapq
 import multiprocessing
 import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, distributed, nn
+from torch import distributed
 
-from fusion.data.dataset import select_patients
-from fusion.models.modality_outputs import ModalityOutputs
-from fusion.models.patient_model import PatientModel
-from fusion.training.auxiliary import auxiliary_loss
-from fusion.training.batched import Wanted
 from fusion.training.callbacks import Patience, SeededSteps
 from fusion.training.device import resident
 from fusion.training.loop import train
-from fusion.training.module import EnsembleModule
-from fusion.types import PatientBatch, TensorContainer
-
-
-@dataclass(frozen=True)
-class Share(TensorContainer):
-    """What one rank has of a batch.
-
-    Attributes:
-        mine: The patients of this rank, with their samples.
-        everyone: All patients of the batch, with their targets and without samples.
-        place: Where in `everyone` each patient of `mine` is, increasing.
-    """
-
-    mine: PatientBatch
-    everyone: PatientBatch
-    place: Int[Tensor, " P"]
-
-    def pick(self, chosen: Int[Tensor, " C"]) -> "Share":
-        """The same of some patients of the batch; a rank may have none of them."""
-        order = self.place.new_full((self.everyone.num_patients,), -1)
-        order[self.place] = torch.arange(len(self.place), device=order.device)
-        held = order[chosen.to(order.device)]
-        mine = select_patients(self.mine, held[held >= 0])
-        everyone = select_patients(self.everyone, chosen)
-        return Share(mine=mine, everyone=everyone, place=torch.nonzero(held >= 0).squeeze(1))
-
-
-@dataclass(frozen=True)
-class Part(TensorContainer):
-    """Patients of a rank that one member is asked about, and where in the whole batch they are."""
-
-    batch: PatientBatch
-    place: Int[Tensor, " N"]
-
-
-def _parts(share: Share, asked: Bool[Tensor, "E B"]) -> list[Part]:
-    held = [torch.nonzero(asked_B[share.place]).squeeze(1) for asked_B in asked]
-    return [Part(select_patients(share.mine, places), share.place[places]) for places in held]
-
-
-def share_out(batch: PatientBatch, ranks: int) -> list[Share]:
-    """A share of the batch for each of some ranks, alike in rows of samples."""
-    rank_B = deal_patients(batch, ranks)
-    everyone = replace(batch, samples={}, summary=None)
-    places = [torch.nonzero(rank_B == rank).squeeze(1) for rank in range(ranks)]
-    bare = replace(batch, targets={}, summary=None, offset={})
-    return [Share(mine=select_patients(bare, place), everyone=everyone, place=place) for place in places]
-
-
-def deal_patients(batch: PatientBatch, ranks: int) -> Int[Tensor, " B"]:
-    """Rank of each patient: the largest first, each to the rank that has the fewest rows so far."""
-    rows_B = batch.visit_mask.sum(dim=1)
-    for samples in batch.samples.values():
-        rows_B = rows_B.index_add(0, samples.slot // batch.num_visits, samples.offsets.diff())
-    rank_B = torch.zeros_like(rows_B)
-    loads = [(0, rank) for rank in range(ranks)]
-    for patient in torch.argsort(rows_B, descending=True, stable=True).tolist():
-        load, rank = heapq.heappop(loads)
-        rank_B[patient] = rank
-        heapq.heappush(loads, (load + int(rows_B[patient]), rank))
-    return rank_B
-
-
-class SumOverRanks(torch.autograd.Function):
-    """Sum of a tensor over the ranks, for a loss that every rank then computes alike.
-
-    Each rank has the whole gradient already. It goes back times the number of ranks, since gradients of parameters are
-    averaged over them: so those of a part before the sum add up, and those after it stay what they are.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad * distributed.get_world_size()
-
-
-def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace gradients by their mean over the ranks; a parameter has none if it has none on any rank."""
-    flat = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
-    there = torch.tensor([float(p.grad is not None) for p in parameters], device=flat[0].device)
-    total = torch.cat([there.to(flat[0]), *flat])
-    distributed.all_reduce(total)
-    there, mean = total[: len(parameters)], total[len(parameters) :] / distributed.get_world_size()
-    pieces = mean.split([p.numel() for p in parameters])
-    for parameter, piece, known in zip(parameters, pieces, (there > 0).tolist(), strict=True):
-        parameter.grad = piece.view_as(parameter).clone() if known else None
-
-
-class RankModule(EnsembleModule):
-    """Trains the learners of an ensemble on a share of the patients, beside the other ranks.
-
-    Weights, averages, best epochs and what is logged are the same on all ranks.
-
-    Raises:
-        ValueError: The members mix patients, who may be of different ranks.
-    """
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        self._shared: tuple[tuple[str, ...], list[Part]] | None = None
-        if any(cast(PatientModel, learner).mixup for learner in self.learners):
-            raise ValueError("several ranks cannot mix patients: model.mixup=0, or one process with trainer.ranks=1")
-
-    def batch_learners(self, batch: PatientBatch, wanted: Wanted = "auto", batch_size: int | None = None) -> None:
-        """Never as one model: of each learner only the outputs for this rank's patients are wanted."""
-        self.one_by_one = "the patients are divided over ranks"
-
-    def training_step(self, share: Share, batch_idx: int) -> Float[Tensor, ""]:  # type: ignore[override]
-        everyone = share.everyone
-        member_E1 = torch.arange(len(self.learners), device=everyone.day.device)[:, None]
-        trained_EB = self.inner_folds(everyone) != member_E1
-        if self._shared is None or self._shared[0] is not everyone.patient_ids:
-            self._shared = (everyone.patient_ids, _parts(share, trained_EB))  # without batches the same each time
-        table_EBTW = self.outputs_of_all(self.learners, share, self._shared[1], alone=self.ensemble.auxiliary > 0)
-        combines = zip(self.ensemble.combine, table_EBTW, trained_EB, strict=True)
-        losses = [self._loss(combine, table, everyone, on.float()) for combine, table, on in combines if on.any()]
-        loss = torch.stack(losses).sum()
-        self.note_loss(loss, everyone.num_patients)
-        return loss
-
-    def on_after_backward(self) -> None:
-        average_gradients([p for group in self.trainer.optimizers[0].param_groups for p in group["params"]])
-
-    def validate(self, share: Share) -> None:  # type: ignore[override]
-        inner_B = self.inner_folds(share.everyone)
-        member_E1 = torch.arange(len(self.averages), device=inner_B.device)[:, None]
-        table_EBTW = self.outputs_of_all(self.averages, share, _parts(share, inner_B == member_E1))
-        held_out = (inner_B < self.ensemble.num_members).to(share.everyone.day.dtype)
-        losses = self.ensemble.loss(self._by_task(table_EBTW.sum(dim=0)), share.everyone, held_out)
-        agreed = torch.stack(list(losses.values()))
-        distributed.broadcast(agreed, 0)  # ranks that round differently would stop at different epochs
-        self.take_losses(dict(zip(losses, agreed, strict=True)))
-
-    def outputs_of_all(
-        self, members: nn.ModuleList, share: Share, parts: Sequence[Part], *, alone: bool = False
-    ) -> Float[Tensor, "E B T W"]:
-        """What each member says of the patients that it is asked about, whichever rank holds them; zero of the others.
-
-        Args:
-            members: The members.
-            share: What this rank has of the batch.
-            parts: Whom of them each member is asked about.
-            alone: Whether to add what each modality says alone, and whether it was seen, in further columns.
-        """
-        tasks, everyone = tuple(self._tasks), share.everyone
-        empty = everyone.day.new_zeros(len(parts), everyone.num_patients, everyone.num_visits, sum(self._widths(alone)))
-        table = empty.flatten(0, 1)
-        for index, (member, part) in enumerate(zip(members, parts, strict=True)):
-            if len(part.place):
-                rows = _said(cast(PatientModel, member), part.batch, tasks, alone).to(table.dtype)
-                table = table.index_copy(0, index * everyone.num_patients + part.place, rows)
-        if torch.is_grad_enabled() and not table.requires_grad:
-            table.requires_grad_()  # a rank that holds none of them takes part all the same
-        total: Tensor = SumOverRanks.apply(table)
-        return total.view_as(empty)
-
-    @property
-    def _tasks(self) -> dict[str, int]:
-        """Width of the head of every task."""
-        return {task: self.ensemble.loss_of(task).num_outputs for task in self.ensemble.losses}
-
-    def _widths(self, alone: bool) -> list[int]:
-        names = cast(PatientModel, self.learners[0]).modalities if alone else ()
-        return [*self._tasks.values()] * (1 + len(names)) + [1] * len(names)
-
-    def _by_task(self, table: Float[Tensor, "B T W"]) -> dict[str, Float[Tensor, "B T O"]]:
-        return dict(zip(self._tasks, table.split(self._widths(False), dim=-1), strict=True))
-
-    def _loss(
-        self, combine: nn.Module, table: Float[Tensor, "B T W"], batch: PatientBatch, share: Float[Tensor, " B"]
-    ) -> Float[Tensor, ""]:
-        """Loss of one member, as `Ensemble.training_loss` has it."""
-
-        def combined(outputs: Any, asked: PatientBatch, of: Tensor) -> Tensor:
-            total: Tensor = combine(self.ensemble.loss(outputs, asked, of))
-            return total
-
-        auxiliary = self.ensemble.auxiliary
-        if not auxiliary:
-            return combined(self._by_task(table), batch, share)
-        names = cast(PatientModel, self.learners[0]).modalities
-        parts = table.split([*[sum(self._tasks.values())] * (1 + len(names)), *[1] * len(names)], dim=-1)
-        outputs = {name: self._by_task(part) for name, part in zip(names, parts[1:], strict=False)}
-        seen = {name: part[..., 0] > 0 for name, part in zip(names, parts[1 + len(names) :], strict=True)}
-        also = auxiliary_loss(combined, ModalityOutputs(outputs=outputs, seen=seen), batch, share)
-        return combined(self._by_task(parts[0]), batch, share) + auxiliary * also
-
-
-def _said(member: PatientModel, batch: PatientBatch, tasks: Sequence[str], alone: bool) -> Float[Tensor, "P T W"]:
-    """Outputs of all tasks side by side; then those of every modality alone, and where it was seen."""
-    tokens = member.place(batch)
-    outputs = member(batch, tokens=tokens)
-    columns = [outputs[task] for task in tasks]
-    if alone:
-        by_modality = member.modality_outputs(batch, tokens=tokens)
-        columns += [by_modality.outputs[name][task] for name in member.modalities for task in tasks]
-        columns += [by_modality.seen[name][..., None].to(columns[0]) for name in member.modalities]
-    return torch.cat(columns, dim=-1)
+from fusion.training.rank_module import RankModule
+from fusion.training.shares import Share, share_out
+from fusion.types import PatientBatch
 
 
 class StopTogether(pl.Callback):

@@ -19,12 +19,13 @@ from fusion.training.baselines import one_thread
 from fusion.training.callbacks import Checkpoints, Patience, SeededSteps
 from fusion.training.checkpoint import save_ensemble, save_preprocessing
 from fusion.training.device import resident
-from fusion.training.distributed import RankModule, Steps, train_in_ranks
+from fusion.training.distributed import Steps, train_in_ranks
 from fusion.training.ensemble import Ensemble
 from fusion.training.fold import FittedFold, Recipe, split_seed
 from fusion.training.inner_folds import deal_inner_folds
 from fusion.training.loop import train
 from fusion.training.module import EnsembleModule
+from fusion.training.rank_module import RankModule
 from fusion.types import Outcome, PatientBatch, SurvivalPrediction, VisitTable
 
 
