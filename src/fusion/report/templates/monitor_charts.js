@@ -256,6 +256,8 @@ function curveChart(patient, chosen, task, width) {
     nodes.push(line(all, { class: "series now" }));
     const start = all.at(-1);
     if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no later event in training".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
+    const bound = patient.bounds[task]?.[chosen];
+    if (known(bound)) nodes.push(line([[x(Math.min(bound, last)), box.top], [x(Math.min(bound, last)), box.top + height]], { class: "limit" }));
     META.horizons.forEach((horizon, k) => {
       const risk = patient.risk[task][k][chosen];
       if (!known(risk) || horizon > last) return;
@@ -264,8 +266,6 @@ function curveChart(patient, chosen, task, width) {
     });
     const ends = [["this visit", mine, COLOURS[0]], ...before.map(([name, values]) => [name, values, "#57616e"])];
     nodes.push(endLabels(ends.map(([name, values, colour]) => ({ y: places(values).at(-1)[1], text: name, colour })), box.right + 5, 13));
-    const bound = patient.bounds[task]?.[chosen];
-    if (known(bound)) nodes.push(line([[x(Math.min(bound, last)), box.top], [x(Math.min(bound, last)), box.top + height]], { class: "limit" }));
   }
   return drawing(width, box.top + height + 40, `${taskName(task)} after visit ${patient.visit[chosen]}`,
     frame(box, "probability", [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
