@@ -122,7 +122,7 @@ def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]
     open_at(browser, pages["whole"], 1280, "#p=0")
     words = text_of(browser, "words").replace("\u00a0", " ")
     assert "cleared against baseline" in words
-    assert "Last scan (day 42): 60 mm, PR" in words
+    assert "Last scan (day 42, not read by the models): 60 mm, PR" in words
     assert "The alert is raised at this visit." in words
     shown = js(browser, "document.getElementById('at').textContent")
     assert "plasma ctDNA raises the risk of progression or death" in shown
@@ -130,7 +130,6 @@ def test_the_visit_says_what_the_tables_say(browser: Any, pages: dict[str, Path]
     assert "raises the risk of progression or death  lowers it" in shown
     assert "time that has passed" in shown
     assert "A1, seen from visit 3 of 4" in js(browser, "document.querySelector('.stepper').textContent")
-    assert "Scans are drawn above and are not among what the models read." in shown
     js(browser, "document.getElementById('later').click()")
     assert "progression or death came on day 60" in text_of(browser, "words")
 

@@ -255,7 +255,7 @@ function curveChart(patient, chosen, task, width) {
     const all = places(mine).slice(0, reach);
     nodes.push(line(all, { class: "series now" }));
     const start = all.at(-1);
-    if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), "not known: no later event in training".slice(0, box.right - start[0] > 210 ? undefined : 9), { class: "unknown", "text-anchor": "middle" }));
+    if (box.right - start[0] > 110) nodes.push(label((start[0] + box.right) / 2, Math.min(start[1] + 16, box.top + height - 5), box.right - start[0] > 210 ? "beyond what the training data tell" : "not known", { class: "unknown", "text-anchor": "middle" }));
     const bound = patient.bounds[task]?.[chosen];
     if (known(bound)) nodes.push(line([[x(Math.min(bound, last)), box.top], [x(Math.min(bound, last)), box.top + height]], { class: "limit" }));
     META.horizons.forEach((horizon, k) => {

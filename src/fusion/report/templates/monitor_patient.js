@@ -7,7 +7,7 @@ const eventName = (task) => ({ pfs: "progression or death", progression: "progre
 const CALL_SHORT = { "fall of 50 % or more": "≥ 50 % fall", "fall of 90 % or more": "≥ 90 % fall", "fall under 50 %": "< 50 % fall", clearance: "clearance", rise: "above baseline", baseline: "baseline", "no call": "no call" };
 
 // What a conformal set of responses says.
-const SETS = ["unlike responders and the others alike", "no response", "response", "too uncertain to call: response and no response both possible"];
+const SETS = ["unlike responders and the others alike", "no response", "response", "both outcomes remain possible"];
 
 // A set goes by how rare such a chance is among responders and the others: it may lie on the other side of one half.
 function setWords(set, response) {
@@ -97,6 +97,7 @@ function visitView(patient, chosen, width, choose) {
   return [
     html("p", { class: "verdict", id: "words" }, summaryWords(patient, chosen)),
     tiles(patient, chosen),
+    META.hasBand ? html("p", { class: "hint" }, "That the models agree says nothing of how far they are right: it is no confidence interval.") : null,
     html("p", { class: "after" }, html("b", {}, "What is known of the outcome, in hindsight: "), statusWords(patient), patient.observed ? `; response recorded: ${patient.observed}` : "", ". ", patient.status[0] === 3 ? "" : "The models behind these figures never saw it."),
     html("section", {}, html("h2", {}, "Course"), html("p", { class: "hint" }, "The dark line is the chosen visit; what lies right of it, in the pale part, was not known then. Click or tap in the chart to choose a visit.", META.hasAlerts ? ` A triangle marks an alert; it counts for ${META.alertDays} days, in which no further one is raised, and none is raised at the first visit${META.alertsNote ? ` (${META.alertsNote})` : ""}.` : "", patient.dna.length ? " A hollow drop is blood in which ctDNA was not measured." : ""), html("div", { class: "wide" }, courseChart(patient, chosen, width, choose))),
     html("section", {}, html("h2", {}, "Outlook after this visit"), html("p", { class: "hint" }, outlookHint()),
@@ -113,18 +114,21 @@ function goneWords(patient, task, chosen) {
 }
 
 function outlookHint() {
-  const count = META.heldOut ? `${META.members * Math.max(1, META.repeats)} models` : "models";
-  const band = META.hasBand ? `Band: from the lowest to the highest curve of the ${count} whose mean is drawn. It shows how far they agree, and is no confidence interval. ` : "No band is drawn: one model answers, or the run kept no more than the mean. ";
+  const band = META.hasBand ? `Band: from the lowest to the highest curve of the ${answering()} whose mean is drawn. It shows how far they agree, and is no confidence interval. ` : "No band is drawn: one model answers, or the run kept no more than the mean. ";
   const bound = META.hasBounds ? "Dashed upright line: the lower limit named below the curve. " : "";
   return `The chance of being free of the event, in the days after the chosen visit (blue), and as it was seen at the visit before and at the first one (grey). ${band}${bound}A curve stops at the last event that training patients had so long after a visit: what comes later is not known.`;
 }
 
+// How far the models that answer agree.
+const answering = () => (META.heldOut ? `${META.members * Math.max(1, META.repeats)} models` : "models");
+const modelsWords = (low, high) => (percent(low) === percent(high) ? `all ${answering()}: ${percent(low)}` : `${answering()}: ${percent(low)} to ${percent(high)}`);
+
 function curveWords(patient, chosen, task) {
   const [low, high] = rangeOf(patient, task, chosen);
-  const range = (i) => (low && known(low[i]) ? (percent(low[i]) === percent(high[i]) ? " (the models agree within 1\u00a0%)" : ` (models: ${percent(low[i])} to ${percent(high[i])})`) : "");
+  const range = (i) => (low && known(low[i]) ? ` (${modelsWords(low[i], high[i])})` : "");
   const said = META.horizons.map((horizon, k) => (known(patient.risk[task][k][chosen]) ? `${percent(META.parts - patient.risk[task][k][chosen])} without ${eventName(task)} at ${horizon} days${range(META.times.indexOf(horizon))}` : null)).filter(known);
   const bound = patient.bounds[task]?.[chosen];
-  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Lower limit (dashed): ${Math.round(bound)} days. About ${Math.round(META.boundsLevel * 100)}\u00a0% of patients are free of ${eventName(task)} for longer than theirs; it is not when to expect it.` : "");
+  return said.join(", ") + (said.length ? "." : "") + (known(bound) ? ` Lower limit (dashed): ${Math.round(bound)} days without ${eventName(task)}; about ${Math.round(META.boundsLevel * 100)}\u00a0% of limits made in this way hold. It is not when to expect it.` : "");
 }
 
 // The chosen visit in two or three sentences.
@@ -132,14 +136,15 @@ function summaryWords(patient, chosen) {
   const task = META.primary, words = [`After ${visitWords(patient, chosen)}: `];
   const [first, second] = task ? [0, 1].map((k) => patient.risk[task][k][chosen]) : [null, null];
   if (known(first) || known(second)) {
-    const moved = chosen ? change(second ?? first, known(second) ? patient.risk[task][1][chosen - 1] : patient.risk[task][0][chosen - 1]) : null;
-    words.push(`predicted risk of ${eventName(task)} is `, known(first) ? html("b", {}, `${percent(first)} within ${META.horizons[0]} days`) : "", known(first) && known(second) ? " and " : "", known(second) ? html("b", {}, `${percent(second)} within ${META.horizons[1]} days`) : "", moved ? ` (the latter ${moved.words} since the visit before)` : "", ". ");
+    const moved = chosen ? [0, 1].map((k) => change(patient.risk[task][k][chosen], patient.risk[task][k][chosen - 1])?.words).filter(known) : [];
+    const both = moved.length > 1 && moved[0] === moved[1] ? `both ${moved[0]}` : moved.join(" and ");
+    words.push(`predicted risk of ${eventName(task)} is `, known(first) ? html("b", {}, `${percent(first)} within ${META.horizons[0]} days`) : "", known(first) && known(second) ? " and " : "", known(second) ? html("b", {}, `${percent(second)} within ${META.horizons[1]} days`) : "", both ? ` (${both} since the visit before)` : "", ". ");
   } else if (task) words.push(goneWords(patient, task, chosen), " ");
   const dna = dnaAt(patient, chosen);
   const before = dna && patient.dna.filter((point) => point[4] < dna[4]).at(-1);
   if (dna) words.push(dna[4] === patient.visit[chosen] ? `${META.dna} at this visit: ` : `${META.dna}, last drawn on day ${dna[0]}: `, dnaValue(dna), before ? `; on day ${before[0]}: ${dnaValue(before)}` : "", ...(dna[5] === "baseline" ? [", the value before treatment. "] : dna[5] === "no call" ? [". "] : [`${before ? ";" : ","} ${dna[5] === "clearance" ? "cleared" : CALL_SHORT[dna[5]]} against baseline`, riseWords(dna, patient) ? html("b", {}, ` but ${riseWords(dna, patient)}`) : "", ". "]));
   const scan = scanAt(patient, chosen);
-  if (scan) words.push(`Last scan (day ${scan[0]}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}`, growthWords(patient, scan) ? [", ", html("b", {}, growthWords(patient, scan))] : "", ".");
+  if (scan) words.push(`Last scan (day ${scan[0]}${META.modalities.includes("lesions") ? "" : ", not read by the models"}): ${scan[1]} mm${scan[3] ? `, ${scan[3]}` : ""}`, growthWords(patient, scan) ? [", ", html("b", {}, growthWords(patient, scan))] : "", ".");
   const alarm = alarmAt(patient, chosen);
   if (known(alarm)) words.push(" ", html("strong", { class: "worse" }, alarm === patient.day[chosen] ? "The alert is raised at this visit." : `An alert is up: raised on day ${alarm}, it counts until day ${alarm + META.alertDays}.`));
   else if (patient.alerts.some(known)) words.push(known(lastAlarm(patient, chosen)) ? ` No alert now: the last one, raised on day ${lastAlarm(patient, chosen)}, ended on day ${lastAlarm(patient, chosen) + META.alertDays}.` : " No alert so far.");
@@ -160,14 +165,14 @@ function tiles(patient, chosen) {
       const moved = chosen ? change(risk, patient.risk[task][k][chosen - 1]) : null;
       const line = task === META.primary && k === 0 ? patient.alerts[chosen]?.[1] : null, above = known(line) && risk >= line;
       const [low, high] = rangeOf(patient, task, chosen), at = META.times.indexOf(horizon);
-      const models = low && known(low[at]) ? (percent(low[at]) !== percent(high[at]) ? `models: ${percent(META.parts - high[at])} to ${percent(META.parts - low[at])}` : "the models agree within 1\u00a0%") : "";
+      const models = low && known(low[at]) ? modelsWords(META.parts - high[at], META.parts - low[at]) : "";
       shown.push([`risk of ${eventName(task)} within ${horizon} days`, above ? html("span", { class: "worse" }, percent(risk)) : percent(risk), [models ? [models, html("br")] : null, moved ? html("span", { class: moved.kind }, `${moved.sign} ${moved.words} since the visit before`) : chosen ? "" : "first visit", known(line) ? [html("br"), `${above ? "above" : "below"} the alert line of ${percent(line)}`] : null]]);
     });
   }
   const response = patient.response[chosen] ?? patient.response.filter(known).at(-1);
   const from = known(patient.response[chosen]) ? chosen : patient.response.findLastIndex(known);
   const set = patient.sets[from];
-  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR), as forecast on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0%: `, html("b", {}, SETS[set]), setWords(set, response)] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
+  if (known(response)) shown.push([from === chosen ? "predicted probability of response (CR or PR)" : `response (CR or PR), as forecast on day ${patient.day[from]}, before the first scan on treatment`, percent(response), [known(set) ? [`at ${Math.round(META.boundsLevel * 100)}\u00a0% certainty: `, html("b", {}, SETS[set]), setWords(set, response)] : null, from === chosen ? "; first scan on treatment not yet seen" : null]]);
   const dna = dnaAt(patient, chosen);
   const rise = riseWords(dna, patient), call = dna && (dna[5] === "baseline" ? "not known yet" : CALL_SHORT[dna[5]]);
   // A rise comes first: the fall against baseline that still stands would be read as good news.
@@ -194,7 +199,7 @@ function reasonsView(patient, chosen, width, shape) {
   if (!shown.length) return html("p", { class: "note" }, "No reasons were computed for this visit. Whoever made the page can have them: explain.py with run= and this patient, or all patients.");
   const [[first, charts], ...others] = shown;
   return [
-    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.${patient.scans.length && !META.modalities.includes("lesions") ? " Scans are drawn above and are not among what the models read." : ""}`),
+    html("p", { class: "hint" }, `How much each assay or measurement moved this prediction of ${first === "response" ? "response" : eventName(first)}, against what would be said if nothing were known of the patient. All bars are on one scale, that of the logarithm of the ${first === "response" ? "odds" : "hazard"}: +0.7 doubles it, −0.7 halves it, and within one chart effects add up. Only the largest are shown; single measurements of an assay may be larger than the assay, where they work against one another. The bars explain the model; they prove no cause.`),
     html("div", { class: shape }, charts),
     others.map(([task, each]) => html("details", {}, html("summary", {}, `Why: ${task === "response" ? "response" : taskName(task)}`), html("div", { class: shape }, each))),
   ];
