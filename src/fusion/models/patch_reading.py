@@ -59,7 +59,8 @@ class ProjectAndRead(torch.autograd.Function):
             for both_En, patch_nD, row_nF in zip(
                 both_EN.split(PIECE, dim=1), patch_ND.split(PIECE), row_NF.split(PIECE), strict=True
             ):
-                back_nD = (both_En.T @ both_ED).mul_(patch_nD > 0)
+                # of ReLU, in one pass over both
+                back_nD = torch.ops.aten.threshold_backward(both_En.T @ both_ED, patch_nD, 0)
                 bias_slope += back_nD.sum(dim=0, dtype=exact)
                 if weight_slope.dtype == rows.dtype:
                     weight_slope.addmm_(back_nD.T, row_nF)
