@@ -117,7 +117,7 @@ class PathwayTokensEncoder(Encoder):
         bent_PSH = self.dropout(hidden_PSH * torch.tanh(hidden_PSH + self.shift[:, None]))
         # tokens are the largest thing here: sets lead, and sums are made by the products
         token_PSD = torch.baddbmm(self.bias[:-1, None], hidden_PSH, self.linear)
-        token_PSD.baddbmm_(bent_PSH, self.curved)
+        token_PSD.baddbmm_(bent_PSH.to(token_PSD), self.curved.to(token_PSD))  # autocast leaves what is in place alone
         rest_SR = row_SG[:, self.get_buffer("outside")] @ self.rest_in / max(len(self.rest_in), 1) ** 0.5
         rest_SD = torch.addmm(self.bias[-1], rest_SR, self.rest_out)
         return torch.cat([token_PSD, rest_SD[None]]).transpose(0, 1)
