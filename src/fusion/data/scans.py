@@ -10,7 +10,7 @@ LESIONS = "lesions"
 
 def scan_ids(patient_id: "pd.Series[str]", scan_day: "pd.Series[float]") -> "pd.Series[str]":
     """Sample id of each scan. It begins with a blank, as no id of a file may, so that it is nobody else's."""
-    return " " + patient_id.astype(str) + " scan " + scan_day.map("{:g}".format)
+    return " " + patient_id.astype(str) + " scan " + scan_day.map("{:g}".format).astype(str)
 
 
 def with_scans(samples: pd.DataFrame, visits: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
