@@ -292,3 +292,8 @@ def test_the_preset_without_signal_can_be_named(tmp_path: Path):
     assert called("simulate", f"out={tmp_path / 'cohort'}", "preset=null", "patients=20") == 0
     assert json.loads((tmp_path / "cohort" / "truth" / "manifest.json").read_text())["preset"] == "null"
     assert composed("data.simulate.preset=null")["data"]["path"] == "data/null_240_seed0"
+
+
+def test_who_predicts_waits_for_no_library_of_statistics() -> None:
+    code = "import sys, fusion.build\nassert not {'scipy.stats', 'sklearn', 'pytorch_lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
-from scipy.stats import qmc
 
 Floats = NDArray[np.float64]
 
@@ -122,6 +121,8 @@ def _open(shares: Floats) -> Floats:
 
 def _curves() -> Floats:
     """Curves spread evenly over what is plausible, "K 4"; the same ones in every fit."""
+    from scipy.stats import qmc  # takes a second, which who predicts need not wait for
+
     even = qmc.Sobol(len(SPREAD), seed=0).random(CURVES)
     mean, sd = np.array(list(SPREAD.values())).T
     curves = mean + sd * ndtri(np.clip(even, 1e-6, 1 - 1e-6))
