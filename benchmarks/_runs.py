@@ -12,6 +12,8 @@ from pathlib import Path
 import _timing
 
 ROOT = Path(__file__).parents[1]
+#: Those that `scripts/train.py` reads unless it is told otherwise.
+MODALITIES = ("clinical", "variants", "expression", "methylation", "histology", "plasma", "labs")
 
 
 def train(folder: Path, words: Sequence[str]) -> float:

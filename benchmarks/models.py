@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from _runs import ROOT, finished, fit_seconds, markdown, train_all
+from _runs import MODALITIES, ROOT, finished, fit_seconds, markdown, train_all
 from _timing import write
 
 from fusion.metrics import ModelTable, compare_runs
@@ -35,8 +35,7 @@ def _swapped(modality: str, option: str) -> str:
 
 
 def _modalities(**replaced: str) -> str:
-    names = ("clinical", "variants", "expression", "methylation", "histology", "plasma", "labs")
-    return f"modality=[{','.join(replaced.get(name, name) for name in names)}]"
+    return f"modality=[{','.join(replaced.get(name, name) for name in MODALITIES)}]"
 
 
 #: Options by group: label and overrides.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from _runs import ROOT, finished, markdown, train_all
+from _runs import MODALITIES, ROOT, finished, markdown, train_all
 from _timing import write
 
 SHARED = (
@@ -23,7 +23,6 @@ SHARED = (
     *("evaluation.resamples=200", "evaluation.landmarks=[42,84]"),
 )
 DAYS = ("0", "42", "84")
-USUAL = ("clinical", "variants", "expression", "methylation", "histology", "plasma", "labs")
 
 
 def scores_of(folder: Path) -> dict[str, list[float]]:
@@ -73,11 +72,10 @@ def main(words: Sequence[str]) -> None:
     sizes = given.get("patients", "120,240").split(",")
     seeds = given.get("seeds", "0,1,2,3,4").split(",")
     place = ROOT / "runs" / "quality"
-    also = given.get("also", "")
-    more = [f"modality=[{','.join([*USUAL, also])}]"] if also else []
-    kind = f"_{also}" if also else ""
+    also = [given["also"]] if "also" in given else []
+    more = [f"modality=[{','.join([*MODALITIES, *also])}]"] if also else []
     cohorts = {
-        (preset, size): [place / f"{preset}_{size}_seed{seed}{kind}" for seed in seeds]
+        (preset, size): [place / "_".join([preset, size, f"seed{seed}", *also]) for seed in seeds]
         for preset in presets
         for size in sizes
     }
@@ -95,7 +93,7 @@ def main(words: Sequence[str]) -> None:
     rows = []
     for (preset, size), folders in cohorts.items():
         done = [folder for folder in folders if finished(folder)]
-        rows += row_of(f"{preset}, {size}{kind.replace('_', ', ')}", done) if done else []
+        rows += row_of(", ".join([preset, size, *also]), done) if done else []
     if not rows:
         print(f"no finished run below {place}; run=true makes them")
         return

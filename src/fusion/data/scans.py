@@ -42,4 +42,6 @@ def with_scans(samples: pd.DataFrame, visits: pd.DataFrame, lesions: pd.DataFram
             "visit": placed["visit"].astype(np.int64),
         }
     ).set_axis(pd.Index(scan_ids(placed["patient_id"], placed["scan_day"]), name=samples.index.name))
-    return pd.concat([part for part in (samples, scans) if len(part)]) if len(scans) else samples
+    if samples.empty or scans.empty:  # pandas warns of tables without a row
+        return samples if scans.empty else scans
+    return pd.concat([samples, scans])

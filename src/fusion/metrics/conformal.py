@@ -274,10 +274,15 @@ def _levels_by_group(
     """Levels of all patients, then those of every class at the visits at which enough of it are at risk."""
     yield from _bound_levels(predictions, task, alpha)
     classes = predictions["patient_id"].astype(str).map(groups)
-    for name in sorted(set(groups.values()) - {""}):
+    for name in _named(groups):
         for level in _bound_levels(predictions[classes == name], task, alpha, FEWEST_OF_GROUP):
             if not level.later:
                 yield replace(level, group=name)
+
+
+def _named(groups: Mapping[str, str]) -> list[str]:
+    """Classes that have a name, in order."""
+    return sorted(set(groups.values()) - {""})
 
 
 def _set_thresholds(
@@ -292,7 +297,7 @@ def _set_thresholds(
         return
     rows = rows[rows["label"].isin((0, 1))]
     given = rows["prob_responder"].where(rows["label"] == 1, rows["prob_nonresponder"]).astype(np.float64)
-    rows = rows.assign(score=1.0 - given)
+    rows = rows.assign(score=1.0 - given, group=rows["patient_id"].astype(str).map(groups))
 
     def enough(some: pd.DataFrame) -> bool:
         return all(some.loc[some["label"] == label, "patient_id"].nunique() >= FEWEST_OF_CLASS for label in (0, 1))
@@ -312,8 +317,10 @@ def _set_thresholds(
             patients=int(all_of_it["patient_id"].nunique()),
         )
         yield everyone
-        for name in sorted(set(groups.values()) - {""}) if label_conditional and not later else ():
-            mine = [some[some["patient_id"].astype(str).map(groups) == name] for some in used]
+        if later or not label_conditional:
+            continue
+        for name in _named(groups):
+            mine = [some[some["group"] == name] for some in used]
             many = [some["patient_id"].nunique() >= FEWEST_OF_GROUP for some in mine]
             if any(many):
                 yield replace(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from fusion.data.cohort import Cohort
 from fusion.data.modalities.course import USUAL
 from fusion.data.modalities.serial_table import SerialData, SerialTable
@@ -33,13 +35,11 @@ class Lesions(SerialTable):
         found = assess_lesions(cohort.lesions)
         found.index = scan_ids(found["patient_id"], found["scan_day"])
         progressed = (found["overall_response"] == "PD").groupby(found["patient_id"]).cummax()
-        values = (
-            found[["target_sum"]].where(found["target_missing"] == 0).rename(columns={"target_sum": "target_sum_mm"})
-        )
-        values[PROGRESSED] = progressed.astype(float)
+        whole = found["target_sum"].where(found["target_missing"] == 0)
+        values = pd.DataFrame({"target_sum_mm": whole, PROGRESSED: progressed.astype(float)})
         course = self._course(cohort)
         return SerialData(
-            values=values.loc[values.index.isin(course.index)].astype(float),
+            values=values.loc[values.index.isin(course.index)],
             course=course,
             units={"target_sum_mm": "mm"},
             source=path.name,

@@ -216,7 +216,7 @@ function riskPanel(patient, chosen, box, x) {
   const threshold = patient.alerts.map((alert, i) => (known(alert) && known(alert[1]) ? [x(patient.day[i]), y(alert[1])] : null)).filter(known);
   return {
     height,
-    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)}, within ${META.horizons[0]} days (dark) and ${META.horizons[1]} (grey)${threshold.length ? `; ▲ alert: the dark line reached the dashed one` : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
+    node: svg("g", {}, frame(box, narrow(box) ? `risk of ${eventName(task)} within …` : `predicted risk of ${eventName(task)}, within ${META.horizons[0]} days (dark) and ${META.horizons[1]} (grey)${threshold.length ? "; ▲ alert: the dark line reached the dashed one" : ""}`, [0, 0.25, 0.5, 0.75, 1].map((v) => v * META.parts), y, (v) => `${(v / META.parts) * 100} %`),
       threshold.length ? [line(threshold.length > 1 ? threshold : [[box.left, threshold[0][1]], [box.right, threshold[0][1]]], { class: "limit" })] : null,
       traces.map(({ points, colour }, k) => [line(points, { class: k ? "series" : "series thin", stroke: colour }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: k ? 3.4 : 2.2, fill: colour }))]),
       traces.filter(endsEarly).map(({ points, ink, text }) => label(points.at(-1)[0] + 9, points.at(-1)[1] - 5, text, { class: "end", fill: ink })),

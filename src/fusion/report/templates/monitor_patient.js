@@ -182,6 +182,9 @@ function tiles(patient, chosen) {
 
 const FEATURES = { change_first: "change since first", change_previous: "change since last", above_nadir: "above its lowest", nadir: "lowest so far", since_nadir: "time since lowest" };
 
+// Where a measurement is from, for assays whose name does not say it.
+const SOURCES = { clinical: "before treatment", lesions: "scans" };
+
 // A feature in words: `ldh:change_first` of labs is "LDH, change since first (labs)".
 function featureName(assay, feature) {
   if (feature === `(${assay})`) return `${called(assay)}, all else`;
@@ -189,7 +192,7 @@ function featureName(assay, feature) {
   const [name, ...rest] = feature.split(":");
   const kind = /^prototype(\d+)$/.exec(name), pc = /^pc(\d+)$/.exec(name);
   const known = kind ? `share of patches of kind ${kind[1]}` : pc ? `${assay === "histology" ? "unnamed image feature" : "component"} ${pc[1]}` : called(name);
-  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${{ clinical: "before treatment", lesions: "scans" }[assay] ?? spaced(assay)})`;
+  return `${[known, ...rest.map((kind) => (Object.hasOwn(FEATURES, kind) ? FEATURES[kind] : spaced(kind)))].join(", ")} (${Object.hasOwn(SOURCES, assay) ? SOURCES[assay] : spaced(assay)})`;
 }
 
 // Reasons of the first endpoint; those of other tasks folded away, so that the page stays readable.
