@@ -1,5 +1,7 @@
 """The elastic net meets its optimality conditions, leaves noise out, and is not stopped short by tied times."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -44,8 +46,7 @@ def test_noise_is_left_out_and_the_signal_is_found():
     design, duration, event = simulated()
     model = ElasticNetCox(l1_ratio=1.0).fit(design, ["expression"] * design.shape[1], duration, event)
     np.testing.assert_allclose(model.coefficients[:SIGNAL], [1, -1], atol=0.3)
-    assert (model.coefficients[SIGNAL:] == 0).sum() >= NOISE / 2
-    assert np.abs(model.coefficients[SIGNAL:]).max() < 0.15
+    assert np.abs(model.coefficients[SIGNAL:]).max() < 0.05
 
 
 def test_without_any_signal_the_model_is_empty_or_nearly_so():
@@ -84,7 +85,7 @@ def test_the_path_agrees_with_scikit_survival():
 
 
 def test_a_path_is_walked_no_further_than_it_is_asked(monkeypatch):
-    """Tuning leaves a path once the held-out likelihood has fallen far below its best, and finds the same place."""
+    """Tuning leaves a path once the held-out likelihood has fallen far below its best, where no weight is left."""
     design, duration, event = simulated()
     walked = []
 
@@ -93,12 +94,40 @@ def test_a_path_is_walked_no_further_than_it_is_asked(monkeypatch):
             walked.append(beta)
             yield beta
 
-    places = {}
+    found = {}
     for limit in (5.0, np.inf):
         walked.clear()
         monkeypatch.setattr(penalty, "GIVE_UP", limit)
         monkeypatch.setattr(elastic_net, "elastic_net_path", counted)
-        places[limit] = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], duration, event).place
-        steps = (len(walked) - places[limit] - 1) / 5
-        assert steps == NUM_PENALTIES if limit == np.inf else places[limit] < steps <= NUM_PENALTIES
-    assert places[5.0] == places[np.inf] > 0
+        model = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], duration, event)
+        found[limit] = model.coefficients
+        assert model.weights is not None
+        assert len(walked) == 5 * len(model.weights)
+        assert len(model.weights) == NUM_PENALTIES if limit == np.inf else len(model.weights) <= NUM_PENALTIES
+        np.testing.assert_allclose(model.weights.sum(), 1.0)
+    np.testing.assert_allclose(found[5.0], found[np.inf], atol=0.02)
+
+
+def test_an_average_over_penalties_foretells_better_than_the_best_of_them(monkeypatch):
+    """Thirty samples of sixty patients with weak effects, each asked about two thousand others."""
+
+    def weak(patients: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        design, _, event = simulated(patients, seed)
+        hazard = np.exp(0.4 * (design[:, 1] - design[:, 0]))
+        return design, np.random.default_rng(seed).exponential(1 / hazard), event
+
+    def best(scores: Sequence[float]) -> np.ndarray:
+        return np.eye(len(scores))[np.argmax(scores)]
+
+    others, *outcome = weak(2000, seed=99)
+    gains = []
+    for seed in range(30):
+        design, duration, event = weak(60, seed)
+        said = []
+        for weigh in (penalty.belief, best):
+            monkeypatch.setattr(elastic_net, "belief", weigh)
+            model = ElasticNetCox(l1_ratio=0.5).fit(design, ["labs"] * design.shape[1], duration, event)
+            said.append(PartialLikelihood(*outcome).value(model.log_hazard(others)))
+        gains.append(said[0] - said[1])
+    assert np.mean(gains) > 0
+    assert np.mean(np.array(gains) > 0) > 0.5

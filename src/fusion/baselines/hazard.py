@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusion.baselines.base import Baseline, Floats, SurvivalEstimate, all_columns, elapsed_days, first_row
 from fusion.baselines.newton import Bools, PartialLikelihood
-from fusion.baselines.penalty import best_of, inner_folds
+from fusion.baselines.penalty import inner_folds
 from fusion.survival import StepFunction
 from fusion.types import VisitTable
 
@@ -105,20 +104,3 @@ class HeldOutLikelihood:
         """Sum over the folds of what the left-out patients add, from the log hazards "N" that each part gives."""
         pairs = zip(log_hazards, self.parts, strict=True)
         return sum(self.everyone.value(eta) - part.value(eta[keep]) for eta, (keep, part) in pairs)
-
-
-def best_step(duration: Floats, event: Bools, path: Callable[[NDArray[np.bool_]], Iterable[Floats]]) -> int:
-    """Step of a path of growing models of best cross-validated likelihood.
-
-    It is not walked much further than the likelihood rises: see `best_of`.
-
-    Args:
-        duration: Time to event or censoring, "N".
-        event: True where the event was reached, "N".
-        path: Log hazards "N" of all patients, step by step, learnt from those of a mask "N" alone.
-    """
-    held_out = HeldOutLikelihood(duration, event)
-    if not held_out.parts:
-        return 0
-    steps = zip(*(path(keep) for keep, _ in held_out.parts), strict=True)
-    return best_of(enumerate(map(held_out.score, steps)))[0]
