@@ -72,15 +72,15 @@ def c_indices(cohort: Cohort, splits: Sequence[Split], scored: Sequence[Split]) 
     return [float(level["fusion"]["c_index"]["value"]) for level in levels]
 
 
-def arms_of(cohort: Cohort, assay: str, seed: int) -> dict[str, list[float]]:
-    """C-index by arm and day."""
+def arms_of(cohort: Cohort, assay: str, seed: int, whole: Sequence[float] | None) -> dict[str, list[float]]:
+    """C-index by arm and day; `whole` is what the untouched cohort gave, where that is known."""
     owners = sorted(set(cohort.samples.loc[cohort.samples["modality"] == assay, "patient_id"]))
     half = frozenset(np.random.default_rng(seed).permutation(owners)[: len(owners) // 2].tolist())
     lacking = frozenset(cohort.patient_ids) - (frozenset(owners) - half)
     splits = StratifiedKFold(folds=5, repeats=1)(cohort)
     halved = without(cohort, assay, half)
     return {
-        "all have it": c_indices(cohort, splits, splits),
+        "all have it": list(whole or c_indices(cohort, splits, splits)),
         "half lack it": c_indices(halved, splits, splits),
         "none has it": c_indices(without(cohort, assay, frozenset(owners)), splits, splits),
         "complete cases": c_indices(halved, [kept_for_training(split, lacking) for split in splits], splits),
@@ -109,12 +109,14 @@ def main(words: Sequence[str]) -> None:
     for assay in given.get("assays", "histology,plasma").split(","):
         for seed in map(int, given.get("seeds", "0,1,2").split(",")):
             saved = place / f"{assay}_{patients}_seed{seed}.json"
+            others = sorted(place.glob(f"*_{patients}_seed{seed}.json"))
+            whole = json.loads(others[0].read_text())["all have it"] if others else None
             if not saved.exists() and given.get("run") == "true":
                 folder = ROOT / "data" / f"strong_{patients}_seed{seed}"
                 if not folder.exists():
                     simulate_cohort(out=folder, preset="strong", patients=patients, seed=seed)
                 place.mkdir(parents=True, exist_ok=True)
-                saved.write_text(json.dumps(arms_of(read_cohort(folder), assay, seed)))
+                saved.write_text(json.dumps(arms_of(read_cohort(folder), assay, seed, whole)))
             if saved.exists():
                 found.setdefault(assay, []).append(json.loads(saved.read_text()))
     rows = rows_of(found)

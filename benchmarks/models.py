@@ -1,23 +1,26 @@
 """Every option of the model beside the default, on the same patients: the table of docs/models.md.
 
-    python benchmarks/models.py run=true [cohort=strong] [patients=240] [jobs=2] [only=fusion,temporal]
+    python benchmarks/models.py run=true [cohorts=strong,nonlinear] [seeds=0,1] [patients=240] [jobs=2] [only=fusion]
     python benchmarks/models.py [out=FILE]        the table of the runs that are finished
 
-Each option is one run of `scripts/train.py` (network alone, without the plain models that otherwise answer with it, so
-that options can be told apart), with a folder of its own under runs/models/COHORT/; finished ones are not run again.
-Then all are compared with the reference on the same patients and the same resamples.
+Each option is one run of `scripts/train.py` per simulated cohort (network alone, without the plain models that
+otherwise answer with it, so that options can be told apart), with a folder of its own under runs/models/COHORT/;
+finished ones are not run again. Then all are compared with the reference on the same patients and the same resamples,
+and differences are averaged over the seeds.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from _runs import MODALITIES, ROOT, finished, fit_seconds, markdown, train_all
 from _timing import write
 
 from fusion.metrics import ModelTable, compare_runs
 from fusion.report.ablation import VariantScore, variant_scores
+from fusion.report.run_folder import Estimate
 from fusion.report.words import bounds, digits, signed
 
 REFERENCE = "reference"
@@ -117,15 +120,35 @@ def compared(folders: Mapping[str, Path]) -> list[VariantScore]:
     return variant_scores(found, {label: label for label in tables}, REFERENCE)
 
 
-def rows_of(scores: Sequence[VariantScore], seconds: Mapping[str, float]) -> list[dict[str, str]]:
-    """The table to be read: an option, its score and difference at baseline and at week 6, and its time."""
+def pooled(found: Sequence[Estimate]) -> Estimate:
+    """Mean of estimates from separate cohorts, its interval from theirs."""
+    value = float(np.mean([each.value for each in found]))
+    half = [(each.high - each.low) / 2 for each in found if each.low is not None and each.high is not None]
+    if len(half) < len(found):
+        return Estimate(value=value)
+    away = float(np.linalg.norm(half)) / len(half)
+    return Estimate(value=value, low=value - away, high=value + away)
+
+
+def rows_of(cohorts: Mapping[str, Sequence[VariantScore]], seconds: Mapping[str, float]) -> list[dict[str, str]]:
+    """The table to be read: of the reference its C-index, of the others the difference to it, and their time.
+
+    Args:
+        cohorts: Scores of every simulated preset, those of all its seeds.
+        seconds: Of fitting, by option.
+    """
     table: dict[str, dict[str, str]] = {}
-    for score in scores:
-        row = table.setdefault(score.variant, {"option": score.variant})
-        at = "baseline" if score.day == 0 else "week 6"
-        row[f"C-index, {at}"] = digits(score.value.value)
-        away = score.difference
-        row[f"difference, {at}"] = f"{signed(away.value)} [{bounds(away)}]" if away else ""
+    for preset, scores in cohorts.items():
+        for variant, day in dict.fromkeys((score.variant, score.day) for score in scores):
+            mine = [score for score in scores if (score.variant, score.day) == (variant, day)]
+            away = [score.difference for score in mine if score.difference]
+            at = f"{preset}, {'baseline' if day == 0 else 'week 6'}"
+            row = table.setdefault(variant, {"option": variant})
+            if away:
+                mean = pooled(away)
+                row[at] = f"{signed(mean.value)} [{bounds(mean)}]"
+            else:
+                row[at] = f"C-index {digits(pooled([score.value for score in mine]).value)}"
     return [{**row, "seconds": f"{seconds[option]:.0f}"} for option, row in table.items()]
 
 
@@ -143,28 +166,42 @@ def by_chance(scores: Sequence[VariantScore]) -> str:
 
 def main(words: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in words)
-    cohort, patients = given.get("cohort", "strong"), int(given.get("patients", "240"))
+    presets, seeds = given.get("cohorts", "strong").split(","), given.get("seeds", "0").split(",")
+    patients = int(given.get("patients", "240"))
     groups = given.get("only", "").split(",") if given.get("only") else list(OPTIONS)
-    place = ROOT / "runs" / "models" / f"{cohort}_{patients}"
     options: dict[str, Sequence[str]] = {REFERENCE: []}
     for group in groups:
         options |= {f"{group}: {name}": overrides for name, overrides in OPTIONS[group].items()}
-    folders = {label: place / "".join(c if c.isalnum() else "_" for c in label) for label in options}
-    cohort_words = [f"data.simulate.preset={cohort}", f"data.simulate.patients={patients}"]
+    place = ROOT / "runs" / "models"
+    folders = {
+        (preset, seed): {
+            label: place / f"{preset}_{patients}_seed{seed}" / "".join(c if c.isalnum() else "_" for c in label)
+            for label in options
+        }
+        for seed in seeds
+        for preset in presets
+    }
     if given.get("run") == "true":
-        runs = {f: [*SHARED, *options[label], *cohort_words, f"name={f.name}"] for label, f in folders.items()}
+        runs: dict[Path, Sequence[str]] = {}
+        for (preset, seed), of_cohort in folders.items():
+            simulated = f"data.simulate={{preset: {preset}, patients: {patients}, seed: {seed}}}"
+            runs |= {f: [*SHARED, *options[label], simulated, f"name={f.name}"] for label, f in of_cohort.items()}
         train_all(runs, int(given.get("jobs", "1")))
-    if not finished(folders[REFERENCE]):
+    done = {key: of_cohort for key, of_cohort in folders.items() if finished(of_cohort[REFERENCE])}
+    if not done:
         print(f"no finished run below {place}; run=true makes them")
         return
-    seconds = {label: fit_seconds(folder) for label, folder in folders.items()}
-    scores = compared(folders)
-    rows = rows_of(scores, seconds)
+    cohorts: dict[str, list[VariantScore]] = {}
+    for (preset, _), of_cohort in done.items():
+        cohorts.setdefault(preset, []).extend(compared(of_cohort))
+    spent = {label: [fit_seconds(of_cohort[label]) for of_cohort in done.values()] for label in options}
+    seconds = {label: float(np.nanmean(each)) for label, each in spent.items() if np.isfinite(each).any()}
+    rows = rows_of(cohorts, seconds)
     print(markdown(rows))
-    if cohort == "null":
-        print(by_chance(scores))
-    out = Path(given.get("out", ROOT / "runs" / "bench" / f"models_{cohort}.json"))
-    write(out, cohort=cohort, patients=patients, rows=rows)
+    if "null" in cohorts:
+        print(by_chance(cohorts["null"]))
+    out = Path(given.get("out", ROOT / "runs" / "bench" / "models.json"))
+    write(out, cohorts=[f"{preset}, seed {seed}" for preset, seed in done], patients=patients, rows=rows)
 
 
 if __name__ == "__main__":

@@ -38,18 +38,18 @@ def test_every_option_of_the_models_table_has_a_folder_of_its_own(models_table: 
 
 
 def test_rows_of_the_models_table(models_table: ModuleType) -> None:
-    value = Estimate(value=0.7, low=0.6, high=0.8)
-    scores = [
-        VariantScore(
-            variant="fusion: gated", task="os", score="C-index", day=day, patients=9, value=value, difference=value
-        )
-        for day in (0.0, 42.0)
-    ]
-    (row,) = models_table.rows_of(scores, {"fusion: gated": 12.0})
-    assert row["option"] == "fusion: gated"
-    assert row["seconds"] == "12"
-    assert {"C-index, baseline", "C-index, week 6", "difference, baseline"} <= row.keys()
-    assert models_table.markdown([row]).count("\n") == 2
+    """Of two cohorts the mean difference, with an interval that is narrower by the root of two."""
+
+    def score(variant: str, value: float, away: float | None) -> VariantScore:
+        difference = None if away is None else Estimate(value=away, low=away - 0.1, high=away + 0.1)
+        estimate = Estimate(value=value, low=0.6, high=0.8)
+        facts = {"task": "os", "score": "C-index", "day": 0.0, "patients": 9}
+        return VariantScore(variant=variant, value=estimate, difference=difference, **facts)
+
+    two = [*(score("reference", v, None) for v in (0.6, 0.7)), *(score("fusion: gated", 0.7, d) for d in (0.01, 0.03))]
+    reference, gated = models_table.rows_of({"strong": two}, {"fusion: gated": 12.0, "reference": 10.0})
+    assert reference == {"option": "reference", "strong, baseline": "C-index 0.650", "seconds": "10"}
+    assert gated == {"option": "fusion: gated", "strong, baseline": "+0.020 [−0.051 to 0.091]", "seconds": "12"}
 
 
 def test_without_runs_it_says_so(
