@@ -3,6 +3,7 @@
     python benchmarks/quality.py run=true [jobs=2] [presets=strong,realistic] [patients=120,240] [seeds=0,1,2,3,4]
     python benchmarks/quality.py [out=FILE]       the table of the runs that are finished
     ... also=lesions                              with one more entry of `modality`, in folders of their own
+    ... repeats=3                                 the folds dealt so many times, likewise
 
 Overall survival, 5 folds once, five members, all plain models, tuned inside the same training parts. Per cohort and
 day the model is held against the plain model that is best in the mean over seeds (chosen on these very patients, which
@@ -19,7 +20,7 @@ from _runs import MODALITIES, ROOT, finished, markdown, train_all
 from _timing import write
 
 SHARED = (
-    *("task=[os]", "split.repeats=1", "final_model=false", "trainer=quiet", "evaluation.report=false"),
+    *("task=[os]", "final_model=false", "trainer=quiet", "evaluation.report=false"),
     *("evaluation.resamples=200", "evaluation.landmarks=[42,84]"),
 )
 DAYS = ("0", "42", "84")
@@ -72,10 +73,13 @@ def main(words: Sequence[str]) -> None:
     sizes = given.get("patients", "120,240").split(",")
     seeds = given.get("seeds", "0,1,2,3,4").split(",")
     place = ROOT / "runs" / "quality"
-    also = [given["also"]] if "also" in given else []
-    more = [f"modality=[{','.join([*MODALITIES, *also])}]"] if also else []
+    also, repeats = [given["also"]] if "also" in given else [], given.get("repeats", "1")
+    more = [f"split.repeats={repeats}"]
+    if also:
+        more.append(f"modality=[{','.join([*MODALITIES, *also])}]")
+    marks = [*also, *([f"{repeats}_repeats"] if repeats != "1" else [])]
     cohorts = {
-        (preset, size): [place / "_".join([preset, size, f"seed{seed}", *also]) for seed in seeds]
+        (preset, size): [place / "_".join([preset, size, f"seed{seed}", *marks]) for seed in seeds]
         for preset in presets
         for size in sizes
     }
@@ -93,7 +97,7 @@ def main(words: Sequence[str]) -> None:
     rows = []
     for (preset, size), folders in cohorts.items():
         done = [folder for folder in folders if finished(folder)]
-        rows += row_of(", ".join([preset, size, *also]), done) if done else []
+        rows += row_of(", ".join([preset, size, *marks]), done) if done else []
     if not rows:
         print(f"no finished run below {place}; run=true makes them")
         return

@@ -110,6 +110,21 @@ def test_part_of_the_model_or_its_training(group: str, option: str, cohort: Coho
     assert "val/loss" in pd.read_csv(tmp_path / "metrics.csv")
 
 
+def test_a_plain_model_beside_the_network_is_left_out_by_a_word():
+    whole, without = (build_recipe(composed(*words)).plan for words in ((), ("~anchor.models.elastic_net",)))
+    assert whole.models.keys() - without.models.keys() == {"elastic_net"}
+
+
+def test_the_plain_models_of_years_are_the_usual_ones_at_other_landmarks():
+    usual, years = (build_recipe(composed(f"anchor={name}")).plan for name in ("linear", "years"))
+    assert usual.models.keys() == years.models.keys()
+    for name, each in usual.models.items():
+        later = years.models[name]
+        assert (each.first, each.later, each.endpoint) == (later.first, later.later, later.endpoint)
+        assert isinstance(later.model, type(each.model))
+        assert getattr(later.model, "days", None) != getattr(each.model, "days", ())
+
+
 @pytest.mark.parametrize("option", options("task"))
 def test_task(option: str, cohort: Cohort, tmp_path: Path):
     one_step(cohort, tmp_path, FEW, f"task=[{option}]")

@@ -18,7 +18,8 @@ OVERRIDES = (
     "members=2",
     "workers=1",
     # one plain model beside the network: many would make every refit slow
-    "anchor.models=[{_target_:fusion.training.anchor.AnchorModel,model:{_target_:fusion.baselines.cox.CoxAll},first:0.2,later:0.1}]",
+    "anchor=none",
+    "+anchor.models.one={_target_:fusion.training.anchor.AnchorModel,model:{_target_:fusion.baselines.cox.CoxAll},first:0.2,later:0.1}",
     "trainer=quiet",
     "trainer.lightning.max_epochs=12",
     "evaluation.resamples=50",

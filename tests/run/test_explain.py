@@ -23,8 +23,9 @@ QUICK = ("permutations=2", "steps=3", "donors=6")
 
 #: One plain model beside the network: several take most of the time.
 ANCHOR = (
-    "anchor.models=[{_target_: fusion.training.anchor.AnchorModel, first: 0.5, later: 0.5, "
-    "model: {_target_: fusion.baselines.landmark.LandmarkCox, landmarks: [0.0]}}]"
+    "anchor=none",
+    "+anchor.models.one={_target_: fusion.training.anchor.AnchorModel, first: 0.5, later: 0.5, "
+    "model: {_target_: fusion.baselines.landmark.LandmarkCox, landmarks: [0.0]}}",
 )
 
 
@@ -39,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "final_model=false",
         "trainer.lightning.max_epochs=2",
     ]
-    words += ["evaluation.report=false", "baselines=none", ANCHOR, f"hydra.run.dir={folder}"]
+    words += ["evaluation.report=false", "baselines=none", *ANCHOR, f"hydra.run.dir={folder}"]
     assert called("train", *on_cohort(cohort), *words) == 0
     assert called("explain", f"run={folder}", *QUICK) == 0
     return folder

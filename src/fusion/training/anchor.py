@@ -13,8 +13,8 @@ Dimension key: K plain models, L landmarks, P columns of the table, D = 2 P colu
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -76,14 +76,15 @@ class AnchorPlan:
     """Which plain models answer with the network, and how.
 
     Attributes:
-        models: The plain models; those that do not apply to a task stand aside. None: the network answers alone.
+        models: The plain models by a name of their own, for a config to change one of them; those that do not apply to
+            a task stand aside. None: the network answers alone.
         network: Weight of the network before the data have spoken, beside those of the plain models.
         trust: How firmly weights are held to these; see `fusion.training.blend`.
         residual: The network is trained on what the plain models leave unexplained, in place of the outcome itself.
         detail: They see more of an assay than the plain models of the comparison do: see `Modality.detail`.
     """
 
-    models: Sequence[AnchorModel] = ()
+    models: Mapping[str, AnchorModel] = field(default_factory=dict)
     network: float = 0.4
     trust: float = 30.0
     residual: bool = False
@@ -91,7 +92,7 @@ class AnchorPlan:
 
     def of(self, task: str, table: VisitTable) -> list[AnchorModel]:
         """The models that can speak of a task."""
-        return [each for each in self.models if each.applies(table, task)]
+        return [each for each in self.models.values() if each.applies(table, task)]
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Recipe:
         losses = self.make_losses()
         outputs = {task: loss.num_outputs for task, loss in losses.items()}
         columns = sum(len(column_names(modality, self.plan.detail)) for modality in modalities.values())
-        by_name = {each.name: each for each in self.plan.models}
+        by_name = {each.name: each for each in self.plan.models.values()}
         return Ensemble(
             anchors={
                 task: Anchors([by_name[name] for name in names], num_columns=columns)
