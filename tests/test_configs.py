@@ -115,6 +115,14 @@ def test_a_plain_model_beside_the_network_is_left_out_by_a_word():
     assert whole.models.keys() - without.models.keys() == {"elastic_net"}
 
 
+def test_a_run_made_before_plain_models_had_names_can_still_be_read():
+    config = composed()
+    named = build_recipe(config).plan
+    config["anchor"]["models"] = list(config["anchor"]["models"].values())
+    listed = build_recipe(config).plan
+    assert [each.name for each in listed.models.values()] == [each.name for each in named.models.values()]
+
+
 def test_the_plain_models_of_years_are_the_usual_ones_at_other_landmarks():
     usual, years = (build_recipe(composed(f"anchor={name}")).plan for name in ("linear", "years"))
     assert usual.models.keys() == years.models.keys()

@@ -88,8 +88,14 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         ranks=config["trainer"].get("ranks", 1),
         batched=config["trainer"].get("batched", False),  # runs made before it could be chosen go on as they began
         # runs made before these could be chosen have none of them
-        **{name: build(config[key]) for name, key in AIDS.items() if config.get(key)},
+        **{name: build(_named(config[key])) for name, key in AIDS.items() if config.get(key)},
     )
+
+
+def _named(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A node as it is; plain models beside the network had no names in runs made before, and get numbers."""
+    models = node.get("models")
+    return {**node, "models": {str(i): each for i, each in enumerate(models)}} if isinstance(models, list) else node
 
 
 def _make_trainer(node: Mapping[str, Any], **given: Any) -> Any:
