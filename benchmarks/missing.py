@@ -109,13 +109,13 @@ def main(words: Sequence[str]) -> None:
     for assay in given.get("assays", "histology,plasma").split(","):
         for seed in map(int, given.get("seeds", "0,1,2").split(",")):
             saved = place / f"{assay}_{patients}_seed{seed}.json"
-            others = sorted(place.glob(f"*_{patients}_seed{seed}.json"))
-            whole = json.loads(others[0].read_text())["all have it"] if others else None
             if not saved.exists() and given.get("run") == "true":
                 folder = ROOT / "data" / f"strong_{patients}_seed{seed}"
                 if not folder.exists():
                     simulate_cohort(out=folder, preset="strong", patients=patients, seed=seed)
                 place.mkdir(parents=True, exist_ok=True)
+                others = sorted(place.glob(f"*_{patients}_seed{seed}.json"))
+                whole = json.loads(others[0].read_text())["all have it"] if others else None
                 saved.write_text(json.dumps(arms_of(read_cohort(folder), assay, seed, whole)))
             if saved.exists():
                 found.setdefault(assay, []).append(json.loads(saved.read_text()))
