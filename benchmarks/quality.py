@@ -7,7 +7,8 @@
 
 Overall survival, 5 folds once, five members, all plain models, tuned inside the same training parts. Per cohort and
 day the model is held against the plain model that is best in the mean over seeds (chosen on these very patients, which
-flatters it), and in its worst seed against the best of that seed.
+flatters it), and in its worst seed against the best of that seed. The calibration slope is the model's for one year:
+mean, least and greatest of the seeds.
 """
 
 import json
@@ -39,12 +40,21 @@ def scores_of(folder: Path) -> dict[str, list[float]]:
     return {name: [value(level, name) for level in levels] for name in names}
 
 
+def slopes_of(folder: Path) -> list[float]:
+    """Calibration slope of the model on each day; NaN where too few events give none."""
+    task = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["os"]
+    levels = [task["model"], *(task["landmark"].get(day, {}) for day in DAYS[1:])]
+    found = [level.get("fusion", {}).get("calibration_slope", {}).get("value") for level in levels]
+    return [float("nan") if value is None else float(value) for value in found]
+
+
 def row_of(label: str, folders: Sequence[Path]) -> list[dict[str, str]]:
     """One row per day: the model, the best plain model and the differences."""
     found = [scores_of(folder) for folder in folders]
     names = sorted(set.intersection(*(set(each) for each in found)))
     scores = {name: np.array([each[name] for each in found]) for name in names}  # seeds x days
     plain = {name: value for name, value in scores.items() if not name.startswith("fusion")}
+    slopes = np.array([slopes_of(folder) for folder in folders])
     rows = []
     for place, day in enumerate(DAYS):
         means = {name: float(value[:, place].mean()) for name, value in plain.items()}
@@ -62,6 +72,9 @@ def row_of(label: str, folders: Sequence[Path]) -> list[dict[str, str]]:
             "difference (SE over seeds)": f"{away.mean():+.3f} ({error:.3f})",
             "worst seed, against its best": f"{(ours - highest).min():+.3f}",
             "landmark_last": f"{means.get('landmark_last', float('nan')):.3f}",
+            "calibration slope": "{:.2f} ({:.2f} to {:.2f})".format(
+                *(of(slopes[:, place]) for of in (np.mean, np.min, np.max))
+            ),
         }
         rows.append(row)
     return rows

@@ -176,7 +176,8 @@ class SurvivalPrediction(TensorContainer):
     """Risk and survival curve at every visit.
 
     Attributes:
-        risk: Higher is worse; comparable between patients and visits.
+        risk: Higher is worse; comparable between patients, and between visits after the first. A first visit may have a
+            baseline hazard of its own.
         survival: Probability of no event, of whatever cause, by `times` days after the visit.
         times: Days after the visit, increasing.
         incidence: Probability of an event of each of J competing causes by `times`; None where there is one cause.

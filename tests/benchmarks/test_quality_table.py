@@ -13,6 +13,7 @@ from fusion.report.run_folder import Estimate
 def write_scores(folder: Path, **c_index: float) -> Path:
     folder.mkdir()
     figures = {name: {"c_index": {"value": value}} for name, value in c_index.items()}
+    figures["fusion"]["calibration_slope"] = {"value": 2 * c_index["fusion"]}
     task = {"model": figures, "landmark": {"42": {**figures, "compare": {}}, "84": {**figures, "compare": {}}}}
     (folder / "metrics.json").write_text(json.dumps({"task": {"os": task}}))
     return folder
@@ -29,6 +30,7 @@ def test_differences_by_hand(quality_table: ModuleType, tmp_path: Path) -> None:
     assert rows[0]["best plain model in the mean"] == "0.730 cox_all"
     assert rows[0]["difference (SE over seeds)"] == "+0.020 (0.040)"
     assert rows[0]["worst seed, against its best"] == "-0.020"
+    assert rows[0]["calibration slope"] == "1.50 (1.40 to 1.60)"
 
 
 def test_every_option_of_the_models_table_has_a_folder_of_its_own(models_table: ModuleType) -> None:

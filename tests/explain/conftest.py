@@ -21,8 +21,8 @@ def toy_ensemble(seed: int = 0, members: int = 2) -> Ensemble:
         num_members=members,
         seed=seed,
     )
-    loss.baseline_times[0] = 0.0
-    loss.baseline_times[1], loss.baseline_log_hazard[1] = 100.0, 0.0
+    loss.baseline_times[:, 0] = 0.0
+    loss.baseline_times[:, 1], loss.baseline_log_hazard[:, 1] = 100.0, 0.0
     return ensemble.eval()
 
 

@@ -1,6 +1,8 @@
 """The Cox likelihood agrees with R (tests/reference/known_answers.R) and keeps its invariances."""
 
+import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from lifelines.datasets import load_lung, load_rossi, load_stanford_heart_transp
 from sksurv.datasets import load_veterans_lung_cancer
 
 from fusion.losses.cox import Cox, cox_nll
+from fusion.losses.proportional import FEWEST_LATER
 from fusion.types import Outcome
 
 TIES = ["efron", "breslow"]
@@ -299,3 +302,48 @@ def test_training_part_without_event_predicts_survival_of_one():
     loss = Cox()
     loss.calibrate(log_hazard, censored, torch.zeros_like(outcome.duration))
     assert (loss.predict(log_hazard, torch.tensor([100.0])).survival == 1.0).all()
+
+
+def dying_early(patients: int = 4000) -> Outcome:
+    """One in five dies within 50 days of the first visit; all others slowly, at the same rate from every visit on."""
+    generator = torch.Generator().manual_seed(0)
+    duration = -torch.rand(patients, 3, generator=generator).log() * 2000
+    early = torch.rand(patients, generator=generator) < 0.2
+    duration[early, 0] = 1.0 + 49.0 * torch.rand(int(early.sum()), generator=generator)
+    at_risk = torch.ones_like(duration, dtype=torch.bool)
+    at_risk[early, 1:] = False
+    return Outcome(duration=duration.clamp(0.5, 900), event=duration < 900, at_risk=at_risk)
+
+
+def test_first_visits_and_later_ones_have_baselines_of_their_own():
+    outcome = dying_early()
+    loss = Cox()
+    loss.calibrate(torch.zeros(4000, 3, 1), outcome, torch.zeros(4000, 3))
+    first, second, third = loss.predict(torch.zeros(1, 3, 1), torch.tensor([60.0])).survival[0, :, 0].tolist()
+    assert first == pytest.approx(0.8 * math.exp(-60 / 2000), abs=0.02)
+    assert second == third == pytest.approx(math.exp(-60 / 2000), abs=0.01)
+
+
+def test_later_visits_with_hardly_an_event_take_the_baseline_of_all():
+    outcome = dying_early()
+    rare = outcome.event.clone()
+    rare[FEWEST_LATER - 1 :, 1:] = False
+    loss, pooled = Cox(), Cox()
+    loss.calibrate(torch.zeros(4000, 3, 1), replace(outcome, event=rare), torch.zeros(4000, 3))
+    stacked = Outcome(*(each[outcome.at_risk][:, None] for each in (outcome.duration, rare, outcome.at_risk)))
+    pooled.calibrate(torch.zeros(len(stacked.duration), 1, 1), stacked, torch.zeros_like(stacked.duration))
+    times = torch.tensor([30.0, 60.0, 400.0])
+    later = loss.predict(torch.zeros(1, 2, 1), times).survival[0, 1]
+    torch.testing.assert_close(later, pooled.predict(torch.zeros(1, 1, 1), times).survival[0, 0])
+
+
+def test_a_state_of_one_baseline_serves_all_visits():
+    log_hazard, outcome = outcome_of()
+    fitted, fresh = Cox(), Cox()
+    fitted.calibrate(log_hazard, outcome, torch.zeros_like(outcome.duration))
+    times = torch.tensor([10.0, 400.0])
+    fresh.load_state_dict({name: value[1] for name, value in fitted.state_dict().items()})
+    expected = fitted.predict(log_hazard, times).survival
+    torch.testing.assert_close(fresh.predict(log_hazard, times).survival[:, 1:], expected[:, 1:])
+    alike = fresh.predict(torch.zeros(1, 2, 1), times).survival[0]
+    torch.testing.assert_close(alike[0], alike[1])
