@@ -49,3 +49,16 @@ def test_no_known_label_is_defined():
     loss.prepare(response, torch.ones(2, 3))
     assert float(loss(torch.zeros(2, 3, 1), response, torch.ones(2, 3))) == 0.0
     assert (loss.predict(torch.zeros(2, 3, 1)).probability == 0.5).all()
+
+
+def test_level_is_fitted_around_the_outputs():
+    generator = torch.Generator().manual_seed(0)
+    outputs = 3.0 * torch.randn(2000, 1, 1, generator=generator)
+    label = (torch.rand(2000, 1, generator=generator) < torch.sigmoid(outputs[..., 0] + 2.0)).long()
+    loss, response = BinaryResponse(), Response(label=label, known=torch.ones_like(label, dtype=torch.bool))
+    loss.prepare(response, torch.ones(2000, 1))
+    assert float(loss.base_logit) < 1.2  # the log odds of the share, which is not the share of log odds
+    loss.calibrate(outputs, response, torch.zeros(2000, 1))
+    assert float(loss.base_logit) == pytest.approx(2.0, abs=0.2)
+    responder = loss.predict(outputs).probability[..., 1]
+    assert float(responder.mean()) == pytest.approx(float(label.float().mean()), abs=1e-3)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusion.losses.base import ResponseLoss
-from fusion.losses.weights import VISIT_SCALE
+from fusion.losses.fit import minimise
+from fusion.losses.weights import VISIT_SCALE, visit_weights
 from fusion.types import Response, ResponsePrediction
 
 
@@ -30,6 +31,9 @@ def binary_nll(
 class BinaryResponse(ResponseLoss):
     """Log odds of response at every visit, as a deviation from those of the training part.
 
+    Once the model is trained, their level is fitted anew around its outputs: the mean of a spread of probabilities is
+    not the probability of the mean.
+
     Args:
         visit_scale: Days over which the weight of later visits fades.
     """
@@ -45,9 +49,8 @@ class BinaryResponse(ResponseLoss):
         self.register_buffer("base_logit", torch.zeros(()))
 
     def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:
-        """Log odds of the training part; half a patient more in each class keeps them finite."""
-        counts = [float((weight * (response.known & (response.label == label))).sum()) for label in (0, 1)]
-        self.base_logit.fill_((counts[1] + 0.5) / (counts[0] + 0.5)).log_()
+        """Log odds of the training part."""
+        self._fit(torch.zeros_like(weight), response, weight)
 
     def forward(
         self, outputs: Float[Tensor, "B T O"], response: Response, weight: Float[Tensor, "B T"]
@@ -57,9 +60,21 @@ class BinaryResponse(ResponseLoss):
         return binary_nll(outputs[..., 0][rows] + self.base_logit, response.label[rows], weight=weight[rows])
 
     def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:
-        """Nothing to learn: the logits are absolute."""
+        """Their level once more, around the outputs of the trained model."""
+        self._fit(outputs[..., 0], response, visit_weights(day, response.known, scale=self.visit_scale))
 
     def predict(self, outputs: Float[Tensor, "B T O"]) -> ResponsePrediction:
         """Probability of nonresponder and responder."""
         responder = torch.sigmoid(outputs[..., 0] + self.base_logit)
         return ResponsePrediction(probability=torch.stack([1.0 - responder, responder], dim=-1))
+
+    def _fit(self, logit: Float[Tensor, "B T"], response: Response, weight: Float[Tensor, "B T"]) -> None:
+        """The likeliest level; half a patient more in each class keeps it finite."""
+        rows = response.known
+        logit_N, label_N, weight_N = logit[rows].double(), response.label[rows], weight[rows].double()
+
+        def loss(level: Tensor) -> Tensor:
+            missed = weight_N.sum() * binary_nll(logit_N + level, label_N, weight=weight_N)
+            return missed + 0.5 * (functional.softplus(level) + functional.softplus(-level)).sum()
+
+        self.base_logit.copy_(minimise(loss, self.base_logit[None])[0])

@@ -34,7 +34,7 @@ from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.blend import Blend, Total, blended, choose_blend
 from fusion.training.inner_folds import held_out_outputs, num_inner_folds, outputs_of_all
 from fusion.training.mixup import mixed_loss
-from fusion.types import Outcome, PatientBatch, ResponsePrediction, SurvivalPrediction, VisitTable
+from fusion.types import Outcome, PatientBatch, Response, ResponsePrediction, SurvivalPrediction, VisitTable
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
@@ -251,13 +251,16 @@ class Ensemble(nn.Module):
     def _summed_loss(self, task: str, batch: PatientBatch, held_out: Bool[Tensor, " B"]) -> Total:
         """Negative log likelihood of outputs, summed over what informs it: events, or labels.
 
-        In double precision: near its minimum a loss is flat, and rounding would choose the scale.
+        In double precision: near its minimum a loss is flat, and rounding would choose the scale. How many respond is
+        fitted around the outputs each time, or else weights would make up for a level that is off.
         """
         loss, target = self.loss_of(task), batch.targets[task]
         weight = (self.weights_of(batch, task) * held_out[:, None]).double()
         informs = float((weight * target.event).sum() if isinstance(target, Outcome) else weight.sum())
 
         def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
+            if isinstance(loss, ResponseLoss) and isinstance(target, Response):
+                loss.calibrate(outputs.detach(), target.only(held_out), batch.day)
             value: Tensor = loss(outputs.double(), target, weight)
             return value * informs
 
