@@ -110,7 +110,7 @@ def main(words: Sequence[str]) -> None:
     rows = []
     for (preset, size), folders in cohorts.items():
         done = [folder for folder in folders if finished(folder)]
-        rows += row_of(", ".join([preset, size, *marks]), done) if done else []
+        rows += row_of(", ".join([preset, size, *marks]).replace("_", " "), done) if done else []
     if not rows:
         print(f"no finished run below {place}; run=true makes them")
         return
