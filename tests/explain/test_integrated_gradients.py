@@ -2,7 +2,7 @@
 
 import torch
 from aids import WIDTHS
-from conftest import toy_ensemble
+from toys import toy_ensemble
 
 from fusion.baselines.cox import CoxAll
 from fusion.baselines.landmark import LandmarkCox

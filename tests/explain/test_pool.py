@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from conftest import toy_ensemble
+from toys import toy_ensemble
 
 from fusion.data.dataset import select_patients
 from fusion.explain.modality_values import modality_values
