@@ -16,6 +16,8 @@ from sksurv.datasets import load_veterans_lung_cancer
 
 from fusion.losses.cox import Cox, cox_nll
 from fusion.losses.proportional import FEWEST_LATER
+from fusion.losses.weights import visit_weights
+from fusion.survival import breslow
 from fusion.types import Outcome
 
 TIES = ["efron", "breslow"]
@@ -267,7 +269,7 @@ def test_visits_not_at_risk_change_nothing():
 def test_predicted_curves_are_those_of_the_model_that_made_the_data():
     log_hazard, outcome = outcome_of(patients=2000)
     loss = Cox()
-    loss.calibrate(log_hazard, outcome, torch.zeros_like(outcome.duration))
+    loss.calibrate(log_hazard, outcome, 30.0 * torch.arange(outcome.duration.shape[1]).expand_as(outcome.duration))
     times = torch.tensor([0.0, 100.0, 300.0, 600.0])
     prediction = loss.predict(log_hazard, times)
     truth = torch.exp(-times / 300 * torch.exp(log_hazard))
@@ -315,10 +317,13 @@ def dying_early(patients: int = 4000) -> Outcome:
     return Outcome(duration=duration.clamp(0.5, 900), event=duration < 900, at_risk=at_risk)
 
 
+DAYS = torch.tensor([[0.0, 42.0, 84.0]]).expand(4000, 3)
+
+
 def test_first_visits_and_later_ones_have_baselines_of_their_own():
     outcome = dying_early()
     loss = Cox()
-    loss.calibrate(torch.zeros(4000, 3, 1), outcome, torch.zeros(4000, 3))
+    loss.calibrate(torch.zeros(4000, 3, 1), outcome, DAYS)
     first, second, third = loss.predict(torch.zeros(1, 3, 1), torch.tensor([60.0])).survival[0, :, 0].tolist()
     assert first == pytest.approx(0.8 * math.exp(-60 / 2000), abs=0.02)
     assert second == third == pytest.approx(math.exp(-60 / 2000), abs=0.01)
@@ -328,19 +333,40 @@ def test_later_visits_with_hardly_an_event_take_the_baseline_of_all():
     outcome = dying_early()
     rare = outcome.event.clone()
     rare[FEWEST_LATER - 1 :, 1:] = False
-    loss, pooled = Cox(), Cox()
-    loss.calibrate(torch.zeros(4000, 3, 1), replace(outcome, event=rare), torch.zeros(4000, 3))
-    stacked = Outcome(*(each[outcome.at_risk][:, None] for each in (outcome.duration, rare, outcome.at_risk)))
-    pooled.calibrate(torch.zeros(len(stacked.duration), 1, 1), stacked, torch.zeros_like(stacked.duration))
+    loss = Cox()
+    loss.calibrate(torch.zeros(4000, 3, 1), replace(outcome, event=rare), DAYS)
+    rows, weight = outcome.at_risk, visit_weights(DAYS, outcome.at_risk)
+    pooled = breslow(
+        *(each[rows].double().numpy() for each in (torch.zeros(4000, 3), outcome.duration)),
+        rare[rows].numpy(),
+        weight[rows].double().numpy(),
+    )
     times = torch.tensor([30.0, 60.0, 400.0])
     later = loss.predict(torch.zeros(1, 2, 1), times).survival[0, 1]
-    torch.testing.assert_close(later, pooled.predict(torch.zeros(1, 1, 1), times).survival[0, 0])
+    np.testing.assert_allclose(later.numpy(), np.exp(-pooled(times.double().numpy())), atol=2e-3)
+
+
+def test_baseline_of_later_visits_is_that_of_the_months_that_the_loss_weighs():
+    """Deaths come after the visit of week 6 and not after a hundred visits of later years, which hardly count."""
+    patients, visits = 400, 100
+    duration = torch.full((patients, visits), 3000.0)
+    duration[: patients // 2, 1] = 30.0
+    event = duration < 3000
+    at_risk = torch.ones_like(event)
+    at_risk[: patients // 2, 2:] = False
+    day = torch.cat([torch.tensor([0.0, 42.0]), 400.0 + 30.0 * torch.arange(visits - 2)]).expand(patients, visits)
+    loss = Cox()
+    loss.calibrate(torch.zeros(patients, visits, 1), Outcome(duration, event, at_risk), day)
+    survival = float(loss.predict(torch.zeros(1, 2, 1), torch.tensor([60.0])).survival[0, 1])
+    weight = visit_weights(day, at_risk)
+    assert survival == pytest.approx(math.exp(-float((weight * event).sum() / weight[:, 1:].sum())), abs=0.01)
+    assert survival < 0.8  # of all later visits 0.5 % are followed by a death, of those of week 6 every second
 
 
 def test_a_state_of_one_baseline_serves_all_visits():
     log_hazard, outcome = outcome_of()
     fitted, fresh = Cox(), Cox()
-    fitted.calibrate(log_hazard, outcome, torch.zeros_like(outcome.duration))
+    fitted.calibrate(log_hazard, outcome, 30.0 * torch.arange(outcome.duration.shape[1]).expand_as(outcome.duration))
     times = torch.tensor([10.0, 400.0])
     fresh.load_state_dict({name: value[1] for name, value in fitted.state_dict().items()})
     expected = fitted.predict(log_hazard, times).survival

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fusion.losses.base import SurvivalLoss
-from fusion.losses.weights import VISIT_SCALE
+from fusion.losses.weights import VISIT_SCALE, visit_weights
 from fusion.survival import breslow
 from fusion.types import Outcome, SurvivalPrediction
 
@@ -47,18 +47,20 @@ class ProportionalHazards(SurvivalLoss):
         """Nothing to learn: what compares patients knows no cuts."""
 
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
-        """Breslow's cumulative baseline hazard of the visits at risk, of first and of later ones.
+        """Breslow's cumulative baseline hazard of first visits and of later ones, each weighed as in the loss.
 
         Where hardly a patient has an event after a later visit, later ones take that of all visits together.
         """
+        weight = visit_weights(day, outcome.at_risk, scale=self.visit_scale)
         first, later = outcome.at_risk.clone(), outcome.at_risk.clone()
         first[:, 1:], later[:, 0] = False, False
-        enough = (later & outcome.event).any(dim=1).sum() >= FEWEST_LATER
+        enough = (later & outcome.event & (weight > 0)).any(dim=1).sum() >= FEWEST_LATER
         for place, rows in enumerate((first, later if enough else outcome.at_risk)):
             curve = breslow(
                 outputs[..., 0][rows].detach().double().cpu().numpy(),
                 outcome.duration[rows].double().cpu().numpy(),
                 outcome.event[rows].cpu().numpy(),
+                weight[rows].double().cpu().numpy(),
             )
             times_K, log_hazard_K = self.baseline_times[place], self.baseline_log_hazard[place]
             kept = (
