@@ -346,6 +346,16 @@ def test_later_visits_with_hardly_an_event_take_the_baseline_of_all():
     np.testing.assert_allclose(later.numpy(), np.exp(-pooled(times.double().numpy())), atol=2e-3)
 
 
+def test_first_visits_of_which_none_is_at_risk_take_the_baseline_of_all():
+    outcome = dying_early()
+    known_late = outcome.at_risk.clone()
+    known_late[:, 0] = False
+    loss = Cox()
+    loss.calibrate(torch.zeros(4000, 3, 1), replace(outcome, at_risk=known_late), DAYS)
+    first, later = loss.predict(torch.zeros(1, 2, 1), torch.tensor([400.0])).survival[0, :, 0].tolist()
+    assert first == later == pytest.approx(math.exp(-400 / 2000), abs=0.02)
+
+
 def test_baseline_of_later_visits_is_that_of_the_months_that_the_loss_weighs():
     """Deaths come after the visit of week 6 and not after a hundred visits of later years, which hardly count."""
     patients, visits = 400, 100

@@ -49,13 +49,16 @@ class ProportionalHazards(SurvivalLoss):
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
         """Breslow's cumulative baseline hazard of first visits and of later ones, each weighed as in the loss.
 
-        Where hardly a patient has an event after a later visit, later ones take that of all visits together.
+        Where hardly a patient has an event after a later visit, later ones take that of all visits together, and so do
+        first ones where none of them is at risk of one.
         """
         weight = visit_weights(day, outcome.at_risk, scale=self.visit_scale)
         first, later = outcome.at_risk.clone(), outcome.at_risk.clone()
         first[:, 1:], later[:, 0] = False, False
         enough = (later & outcome.event & (weight > 0)).any(dim=1).sum() >= FEWEST_LATER
-        for place, rows in enumerate((first, later if enough else outcome.at_risk)):
+        any_first = (first & outcome.event).any()
+        own = first if any_first else outcome.at_risk, later if enough else outcome.at_risk
+        for place, rows in enumerate(own):
             curve = breslow(
                 outputs[..., 0][rows].detach().double().cpu().numpy(),
                 outcome.duration[rows].double().cpu().numpy(),
