@@ -106,14 +106,26 @@ def epochs_are_chosen_inside(folds: Sequence[SavedFold], cohort: Cohort, tables:
 
 @torch.no_grad()
 def _held_out_losses(fold: SavedFold, cohort: Cohort, tables: Mapping[str, object]) -> dict[str, float]:
-    """Loss of every task over the training patients, each answered by the member that left it out."""
-    ensemble, tasks = fold.fitted.ensemble, tuple(fold.recipe.task_weights)
+    """Loss of every task over the training patients, each answered by the member that left it out.
+
+    By the losses as they were in training: levels that were fitted around the outputs afterwards would flatter them. A
+    network that learned a residual is left out, as what plain models said of left-out patients is not saved.
+    """
+    ensemble = fold.fitted.ensemble
+    residual = ensemble.anchors if ensemble.plan.residual else {}
+    tasks = tuple(task for task in fold.recipe.task_weights if task not in residual)
     assays = {name: Assay(modality, tables[name]) for name, modality in fold.fitted.modalities.items()}
     batch = pack_cohort(cohort, assays, fold.inside, tasks)
     inner = torch.tensor([fold.inner_fold.get(patient, ensemble.num_members) for patient in batch.patient_ids])
     share = (inner < ensemble.num_members).to(batch.day.dtype)
-    outputs = {task: held_out_outputs(ensemble.members_of(task), batch, inner)[task] for task in tasks}
-    return {task: float(loss) for task, loss in ensemble.loss(outputs, batch, share).items()}
+    losses, found = fold.recipe.make_losses(), {}
+    for task in tasks:
+        weight = ensemble.weights_of(batch, task)
+        loss: Any = losses[task]  # of the kind that the target demands
+        loss.prepare(batch.targets[task], weight)
+        outputs = held_out_outputs(ensemble.members_of(task), batch, inner)[task]
+        found[task] = float(loss(outputs, batch.targets[task], weight * share[:, None]))
+    return found
 
 
 def training_gap(
