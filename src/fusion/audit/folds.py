@@ -112,8 +112,7 @@ def _held_out_losses(fold: SavedFold, cohort: Cohort, tables: Mapping[str, objec
     network that learned a residual is left out, as what plain models said of left-out patients is not saved.
     """
     ensemble = fold.fitted.ensemble
-    residual = ensemble.anchors if ensemble.plan.residual else {}
-    tasks = tuple(task for task in fold.recipe.task_weights if task not in residual)
+    tasks = [task for task in fold.recipe.task_weights if not (ensemble.plan.residual and task in ensemble.anchors)]
     assays = {name: Assay(modality, tables[name]) for name, modality in fold.fitted.modalities.items()}
     batch = pack_cohort(cohort, assays, fold.inside, tasks)
     inner = torch.tensor([fold.inner_fold.get(patient, ensemble.num_members) for patient in batch.patient_ids])
