@@ -27,25 +27,17 @@ SHARED = (
 DAYS = ("0", "42", "84")
 
 
-def scores_of(folder: Path) -> dict[str, list[float]]:
-    """C-index of every model at baseline, week 6 and week 12; NaN where it has none."""
+def scores_of(folder: Path, measure: str = "c_index") -> dict[str, list[float]]:
+    """C-index, or another measure, of every model at baseline, week 6 and week 12; NaN where it has none."""
     task = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["os"]
     levels = [task["model"], *(task["landmark"].get(day, {}) for day in DAYS[1:])]
-    names = [name for name in levels[0] if "c_index" in levels[0][name]]
+    names = [name for name in levels[0] if measure in levels[0][name]]
 
     def value(level: dict, name: str) -> float:
-        found = level.get(name, {}).get("c_index", {}).get("value") if isinstance(level.get(name), dict) else None
+        found = level.get(name, {}).get(measure, {}).get("value") if isinstance(level.get(name), dict) else None
         return float("nan") if found is None else float(found)
 
     return {name: [value(level, name) for level in levels] for name in names}
-
-
-def slopes_of(folder: Path) -> list[float]:
-    """Calibration slope of the model on each day; NaN where too few events give none."""
-    task = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["os"]
-    levels = [task["model"], *(task["landmark"].get(day, {}) for day in DAYS[1:])]
-    found = [level.get("fusion", {}).get("calibration_slope", {}).get("value") for level in levels]
-    return [float("nan") if value is None else float(value) for value in found]
 
 
 def row_of(label: str, folders: Sequence[Path]) -> list[dict[str, str]]:
@@ -54,7 +46,7 @@ def row_of(label: str, folders: Sequence[Path]) -> list[dict[str, str]]:
     names = sorted(set.intersection(*(set(each) for each in found)))
     scores = {name: np.array([each[name] for each in found]) for name in names}  # seeds x days
     plain = {name: value for name, value in scores.items() if not name.startswith("fusion")}
-    slopes = np.array([slopes_of(folder) for folder in folders])
+    slopes = np.array([scores_of(folder, "calibration_slope")["fusion"] for folder in folders])
     rows = []
     for place, day in enumerate(DAYS):
         means = {name: float(value[:, place].mean()) for name, value in plain.items()}

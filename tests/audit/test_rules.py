@@ -11,6 +11,7 @@ from broken_rules import LEAKS, Leak, leaking_recipe, refitted, twin_in
 from leaks import with_column
 
 from fusion.audit import Study, run_checks
+from fusion.audit.folds import epochs_are_chosen_inside
 from fusion.audit.inputs import (
     names_are_no_outcomes,
     no_covariate_is_too_good,
@@ -34,6 +35,12 @@ def test_a_leak_is_caught(leak: Leak, study: Study, tmp_path: Path):
 
 def test_all_twelve_rules_have_a_leak():
     assert {leak.rule for leak in LEAKS} == set(range(1, 13))
+
+
+def test_where_no_inner_loss_can_be_worked_out_nothing_is_said_to_have_passed(study: Study):
+    finding = epochs_are_chosen_inside([], study.cohort, study.tables)
+    assert finding.verdict == "not applicable"
+    assert finding.rule.startswith("Rule 9:")
 
 
 @pytest.mark.parametrize("kind", ["clinical", "variants", "expression", "methylation", "histology", "plasma", "labs"])

@@ -96,8 +96,11 @@ def epochs_are_chosen_inside(folds: Sequence[SavedFold], cohort: Cohort, tables:
             compared += 1
             if abs(loss - least) > LOSS_TOLERANCE * max(1.0, abs(least)):
                 faults.append(f"{fold.folder.name}, {task}: saved weights have {loss:.4f}, the least is {least:.4f}")
+    rule = "Rule 9: the epoch was chosen on inner folds"
+    if not compared:
+        return Finding(rule, "not applicable", "no task has a loss that can be worked out anew from the saved weights")
     return judged(
-        "Rule 9: the epoch was chosen on inner folds",
+        rule,
         faults,
         f"{compared} losses on inner folds worked out anew from the saved weights are the least of their log",
         "choose the epoch by the loss of inner folds alone, and train anew",

@@ -55,10 +55,9 @@ class ProportionalHazards(SurvivalLoss):
         weight = visit_weights(day, outcome.at_risk, scale=self.visit_scale)
         first, later = outcome.at_risk.clone(), outcome.at_risk.clone()
         first[:, 1:], later[:, 0] = False, False
-        enough = (later & outcome.event & (weight > 0)).any(dim=1).sum() >= FEWEST_LATER
-        any_first = (first & outcome.event).any()
-        own = first if any_first else outcome.at_risk, later if enough else outcome.at_risk
-        for place, rows in enumerate(own):
+        for place, (own, fewest) in enumerate(((first, 1), (later, FEWEST_LATER))):
+            enough = (own & outcome.event & (weight > 0)).any(dim=1).sum() >= fewest
+            rows = own if enough else outcome.at_risk
             curve = breslow(
                 outputs[..., 0][rows].detach().double().cpu().numpy(),
                 outcome.duration[rows].double().cpu().numpy(),
@@ -66,9 +65,8 @@ class ProportionalHazards(SurvivalLoss):
                 weight[rows].double().cpu().numpy(),
             )
             times_K, log_hazard_K = self.baseline_times[place], self.baseline_log_hazard[place]
-            kept = (
-                np.linspace(0, len(curve.times) - 1, min(len(curve.times), len(times_K) - 1)).round().astype(np.int64)
-            )
+            size = min(len(curve.times), len(times_K) - 1)
+            kept = np.linspace(0, len(curve.times) - 1, size).round().astype(np.int64)
             times_K.fill_(torch.inf)
             times_K[0] = 0.0  # before the first event the hazard is zero, its log minus infinity
             times_K[1 : len(kept) + 1] = torch.from_numpy(curve.times[kept])

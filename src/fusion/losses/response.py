@@ -74,7 +74,7 @@ class BinaryResponse(ResponseLoss):
         logit_N, label_N, weight_N = logit[rows].double(), response.label[rows], weight[rows].double()
 
         def loss(level: Tensor) -> Tensor:
-            missed = weight_N.sum() * binary_nll(logit_N + level, label_N, weight=weight_N)
-            return missed + 0.5 * (functional.softplus(level) + functional.softplus(-level)).sum()
+            prior = binary_nll(level.expand(2), label_N.new_tensor([0, 1]))
+            return weight_N.sum() * binary_nll(logit_N + level, label_N, weight=weight_N) + prior
 
         self.base_logit.copy_(minimise(loss, self.base_logit[None])[0])

@@ -259,7 +259,7 @@ class Ensemble(nn.Module):
         informs = float((weight * target.event).sum() if isinstance(target, Outcome) else weight.sum())
 
         def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
-            if isinstance(loss, ResponseLoss) and isinstance(target, Response):
+            if isinstance(target, Response):
                 loss.calibrate(outputs.detach(), target.only(held_out), batch.day)
             value: Tensor = loss(outputs.double(), target, weight)
             return value * informs
