@@ -34,3 +34,14 @@ def competing(patients: int = 400, seed: int = 3, log_hazard: torch.Tensor | Non
         at_risk=torch.ones_like(event),
         cause=(cause + 1) * event,
     )
+
+
+def dying_early(patients: int = 4000) -> Outcome:
+    """One in five dies within 50 days of the first visit; all others slowly, at the same rate from every visit on."""
+    generator = torch.Generator().manual_seed(0)
+    duration = -torch.rand(patients, 3, generator=generator).log() * 2000
+    early = torch.rand(patients, generator=generator) < 0.2
+    duration[early, 0] = 1.0 + 49.0 * torch.rand(int(early.sum()), generator=generator)
+    at_risk = torch.ones_like(duration, dtype=torch.bool)
+    at_risk[early, 1:] = False
+    return Outcome(duration=duration.clamp(0.5, 900), event=duration < 900, at_risk=at_risk)

@@ -86,7 +86,7 @@ def test_second_fit_finds_the_noise_that_is_left(make):
     loss.calibrate(outputs, outcome, torch.zeros_like(time))
     assert float(loss(outputs, outcome, torch.ones_like(time))) < before - 0.5
     if make is LogNormalAFT:
-        found = loss.base.double()
+        found = loss.level[0].double()
         assert float(found[0]) == pytest.approx(5.0, abs=0.05)
         assert float(torch.nn.functional.softplus(found[1]) + 0.05) == pytest.approx(0.3, abs=0.03)
 

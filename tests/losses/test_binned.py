@@ -11,7 +11,6 @@ from outcomes import competing, exponential
 
 from fusion.losses.cuts import days_in_bins, marginal_incidence, mortality_cuts
 from fusion.losses.deephit import DeepHit, ranking_loss
-from fusion.losses.deephit_competing import DeepHitCompeting
 from fusion.losses.incidence import incidence_nll, probabilities
 from fusion.losses.mtlr import MTLR
 from fusion.losses.pc_hazard import PCHazard, pc_hazard_nll
@@ -19,6 +18,10 @@ from fusion.survival import aalen_johansen
 from fusion.types import Outcome
 
 TIMES = torch.tensor([0.0, 30.0, 90.0, 180.0, 365.0, 600.0, 5000.0])
+
+
+def two_causes(num_bins: int = 10, ranking: float = 0.2) -> DeepHit:
+    return DeepHit(num_causes=2, num_bins=num_bins, ranking=ranking)
 
 
 @settings(deadline=None, max_examples=30)
@@ -61,7 +64,7 @@ def test_mtlr_is_the_definition_of_yu():
     """Score of the sequence that turns from "later" to "by now" at bin k, over all K + 1 such sequences."""
     outcome, loss = exponential(patients=100), MTLR(num_bins=4)
     loss.prepare(outcome, torch.ones_like(outcome.duration))
-    loss.base_logits.zero_()
+    loss.level.zero_()
     outputs = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0))
     sequences = [[0.0] * k + [1.0] * (4 - k) for k in range(5)]
     score = torch.tensor(sequences) @ outputs[0, 0]
@@ -89,7 +92,7 @@ def test_ranking_is_the_definition_of_lee():
     assert float(found) == pytest.approx(total / pairs)
 
 
-@pytest.mark.parametrize("make", [DeepHit, DeepHitCompeting])
+@pytest.mark.parametrize("make", [DeepHit, two_causes])
 def test_ranking_pulls_while_training_only(make):
     outcome, loss, without = competing(), make(), make(ranking=0.0)
     weight = torch.ones_like(outcome.duration)
@@ -111,7 +114,7 @@ def test_marginal_incidence_is_aalen_johansen():
 
 
 def test_zeros_predict_aalen_johansen_and_all_sums_to_one():
-    outcome, loss = competing(), DeepHitCompeting()
+    outcome, loss = competing(), two_causes()
     loss.prepare(outcome, torch.ones_like(outcome.duration))
     prediction = loss.predict(torch.zeros(1, 1, loss.num_outputs), TIMES)
     for which in (1, 2):
@@ -125,7 +128,7 @@ def test_zeros_predict_aalen_johansen_and_all_sums_to_one():
 
 
 def test_risk_is_that_of_the_first_cause():
-    outcome, loss = competing(), DeepHitCompeting(num_bins=4)
+    outcome, loss = competing(), two_causes(num_bins=4)
     loss.prepare(outcome, torch.ones_like(outcome.duration))
     first, second = torch.zeros(1, 1, 8), torch.zeros(1, 1, 8)
     first[..., :4], second[..., 4:] = 2.0, 2.0
@@ -136,7 +139,7 @@ def test_risk_is_that_of_the_first_cause():
 def test_learns_which_cause_a_covariate_bears_on():
     generator = torch.Generator().manual_seed(2)
     covariate = (torch.rand(1500, 1, generator=generator) < 0.5).float()
-    outcome, loss = competing(log_hazard=1.0 * covariate), DeepHitCompeting(num_bins=6, ranking=0.0)
+    outcome, loss = competing(log_hazard=1.0 * covariate), two_causes(num_bins=6, ranking=0.0)
     weight = torch.ones_like(outcome.duration)
     loss.prepare(outcome, weight)
     slope = torch.zeros(loss.num_outputs, requires_grad=True)
@@ -157,7 +160,7 @@ def test_more_causes_than_foreseen_are_refused():
     outcome = competing()
     outcome = Outcome(outcome.duration, outcome.event, outcome.at_risk, cause=outcome.cause + outcome.event)
     with pytest.raises(ValueError, match="num_causes"):
-        DeepHitCompeting().prepare(outcome, torch.ones_like(outcome.duration))
+        two_causes().prepare(outcome, torch.ones_like(outcome.duration))
 
 
 def test_rates_of_the_training_part_are_events_over_days():
@@ -168,4 +171,4 @@ def test_rates_of_the_training_part_are_events_over_days():
     used = torch.isfinite(loss.cuts)
     assert loss.cuts[used].tolist() == [10.0, 20.0]
     expected = torch.tensor([(2 + 0.5 * 40 / 60) / 40, (2 + 0.5 * 20 / 60) / 20])
-    torch.testing.assert_close(loss.base_log_rates[used].exp(), expected)
+    torch.testing.assert_close(loss.level[0, used].exp(), expected)

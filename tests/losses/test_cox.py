@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines.datasets import load_lung, load_rossi, load_stanford_heart_transplants
+from outcomes import dying_early
 from sksurv.datasets import load_veterans_lung_cancer
 
 from fusion.losses.cox import Cox, cox_nll
-from fusion.losses.proportional import FEWEST_LATER
+from fusion.losses.levels import FEWEST_LATER
 from fusion.losses.weights import visit_weights
 from fusion.survival import breslow
 from fusion.types import Outcome
@@ -304,17 +305,6 @@ def test_training_part_without_event_predicts_survival_of_one():
     loss = Cox()
     loss.calibrate(log_hazard, censored, torch.zeros_like(outcome.duration))
     assert (loss.predict(log_hazard, torch.tensor([100.0])).survival == 1.0).all()
-
-
-def dying_early(patients: int = 4000) -> Outcome:
-    """One in five dies within 50 days of the first visit; all others slowly, at the same rate from every visit on."""
-    generator = torch.Generator().manual_seed(0)
-    duration = -torch.rand(patients, 3, generator=generator).log() * 2000
-    early = torch.rand(patients, generator=generator) < 0.2
-    duration[early, 0] = 1.0 + 49.0 * torch.rand(int(early.sum()), generator=generator)
-    at_risk = torch.ones_like(duration, dtype=torch.bool)
-    at_risk[early, 1:] = False
-    return Outcome(duration=duration.clamp(0.5, 900), event=duration < 900, at_risk=at_risk)
 
 
 DAYS = torch.tensor([[0.0, 42.0, 84.0]]).expand(4000, 3)

@@ -67,7 +67,8 @@ def test_exact_days_give_piecewise_hazards(unknown: bool):
     loss.prepare(outcome, weight)
     exact.prepare(outcome, weight)
     used = torch.isfinite(exact.cuts)
-    torch.testing.assert_close(loss.base_log_rates[used], exact.base_log_rates[used], atol=1e-3, rtol=1e-3)
+    # half an event is held to another point
+    torch.testing.assert_close(loss.level[:, used], exact.level[:, used], atol=2e-2, rtol=0.0)
     outputs = 0.3 * torch.randn(*outcome.duration.shape, 10)
     exact.load_state_dict(loss.state_dict())
     torch.testing.assert_close(loss(outputs, outcome, weight), exact(outputs, outcome, weight))

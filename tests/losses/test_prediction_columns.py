@@ -9,7 +9,7 @@ from tiny import write_tiny_cohort
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import pack_cohort, select_patients
 from fusion.data.read import read_cohort
-from fusion.losses.deephit_competing import DeepHitCompeting
+from fusion.losses.deephit import DeepHit
 from fusion.losses.ordinal import OrdinalResponse
 from fusion.training.predictions import prediction_frame
 from fusion.types import Outcome, PatientBatch, Response
@@ -29,12 +29,12 @@ def batch(cohort: Cohort) -> PatientBatch:
 
 @pytest.fixture(scope="module")
 def frame(cohort: Cohort, batch: PatientBatch) -> pd.DataFrame:
-    losses = {"progression": DeepHitCompeting(), "response": OrdinalResponse()}
+    losses = {"progression": DeepHit(num_causes=2, num_bins=10), "response": OrdinalResponse()}
     predictions = {}
     for task, loss in losses.items():
         loss.prepare(batch.targets[task], torch.ones(batch.day.shape))
         outputs = torch.randn(*batch.day.shape, loss.num_outputs, generator=torch.Generator().manual_seed(0))
-        survival = isinstance(loss, DeepHitCompeting)
+        survival = isinstance(loss, DeepHit)
         predictions[task] = loss.predict(outputs, torch.tensor(TIMES)) if survival else loss.predict(outputs)
     return prediction_frame(cohort, batch, predictions, TIMES, {"progression": [-1.0, 0.0]})
 

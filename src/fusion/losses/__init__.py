@@ -4,7 +4,6 @@ from fusion.losses.base import ResponseLoss, SurvivalLoss
 from fusion.losses.cox import Cox, cox_nll
 from fusion.losses.cox_stratified import CoxStratified
 from fusion.losses.deephit import DeepHit
-from fusion.losses.deephit_competing import DeepHitCompeting
 from fusion.losses.discrete import LogisticHazard, logistic_hazard_nll
 from fusion.losses.incidence import incidence_nll
 from fusion.losses.interval_hazard import IntervalHazard, interval_nll
@@ -24,7 +23,6 @@ __all__ = [
     "Cox",
     "CoxStratified",
     "DeepHit",
-    "DeepHitCompeting",
     "FixedWeights",
     "IntervalHazard",
     "LogNormalAFT",

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.losses.base import SurvivalLoss
 from fusion.losses.fit import minimise
-from fusion.losses.weights import VISIT_SCALE, visit_weights
+from fusion.losses.levels import AroundLevel, of_visits
+from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome, SurvivalPrediction
 
 #: Days below which a time is taken as so many: the log of an event on the day of the visit would be minus infinity.
@@ -31,11 +31,11 @@ def weighted_mean(loss: Float[Tensor, " N"], weight: Float[Tensor, " N"] | None)
     return (weight_N * loss).sum() / weight_N.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
 
-class AcceleratedFailureTime(SurvivalLoss):
-    """Location of the log time, as a deviation from that of the training part, and one scale for all.
+class AcceleratedFailureTime(AroundLevel):
+    """Location of the log time, as a deviation from that of the training part, and one scale for all first visits.
 
-    Location and scale of all are fitted by maximum likelihood before training, and once more around the outputs of the
-    trained model: what the outputs explain is no longer noise. Curves are smooth and go on beyond the last event, where
+    Location and scale are fitted by maximum likelihood before training, and once more around the outputs of the
+    trained model; later visits have their own. Curves are smooth and go on beyond the last event, where
     the form of the distribution is all there is. (A scale for each patient was an output once: on a few hundred
     patients it explained events that location should have, and the C-index fell by .1.)
 
@@ -44,15 +44,15 @@ class AcceleratedFailureTime(SurvivalLoss):
     """
 
     num_outputs = 1
-    base: Tensor
+    direction = -1.0  # exactly so, times the scale, where the noise is Weibull's: a hazard higher by e comes sooner
 
     def __init__(self, visit_scale: float = VISIT_SCALE) -> None:
         super().__init__()
         self.visit_scale = visit_scale
-        self.register_buffer("base", torch.full((2,), torch.nan))
+        self.register_buffer("level", torch.full((2, 2), torch.nan))
 
     @abstractmethod
-    def nll(
+    def nll_of(
         self,
         location: Float[Tensor, " N"],
         scale: Float[Tensor, " N"],
@@ -70,57 +70,56 @@ class AcceleratedFailureTime(SurvivalLoss):
     def median(self) -> float:
         """Median of the noise."""
 
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Marginal location and scale from the weighted outcomes of the training part."""
-        if not outcome.at_risk.any():
-            raise ValueError("no visit of the training part is at risk; check the outcomes of this task")
-        self._fit(outcome.duration.new_zeros(*outcome.duration.shape, 1), outcome, weight)
+    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
+        """There are no cuts."""
 
-    def forward(
-        self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
-    ) -> Float[Tensor, ""]:
-        """Likelihood of the visits at risk, each with its weight."""
+    def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, "2"]:
+        """Location and scale; half an event at the end of follow-up and a scale near one keep both finite."""
         rows = outcome.at_risk
-        location_N, scale_N = self._located(outputs[rows], self.base)
-        return self.nll(location_N, scale_N, outcome.duration[rows], outcome.event[rows], weight[rows])
+        duration_N, event_N, weight_N = outcome.duration[rows].double(), outcome.event[rows], weight[rows].double()
+        last = duration_N.max().clamp_min(SHORTEST)[None]
+        total = weight_N.sum().clamp_min(1e-9)
 
-    def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
-        """Location and scale once more, around the outputs of the trained model."""
-        if outcome.at_risk.any():
-            self._fit(outputs, outcome, visit_weights(day, outcome.at_risk, scale=self.visit_scale))
+        def loss(level: Tensor) -> Tensor:
+            location, scale = level[0].expand_as(duration_N), _scale(level[1])
+            value = self.nll_of(location, scale.expand_as(location), duration_N, event_N, weight_N)
+            if not event_N.any():
+                nearly = self.nll_of(level[:1], scale[None], last, last > 0, torch.ones_like(last))
+                value = value + 0.5 / total * nearly
+            return value + 0.5 / total * scale.log() ** 2
+
+        start = torch.stack([(weight_N * duration_N.clamp_min(SHORTEST).log()).sum() / total, total.new_tensor(0.5)])
+        return minimise(loss, start)
+
+    def nll(
+        self,
+        outputs: Float[Tensor, "B T O"],
+        level: Float[Tensor, "2 2"],
+        outcome: Outcome,
+        weight: Float[Tensor, "B T"],
+    ) -> Float[Tensor, ""]:
+        """See `nll_of`."""
+        rows = outcome.at_risk
+        location, scale = self._located(outputs, level)
+        return self.nll_of(location[rows], scale[rows], outcome.duration[rows], outcome.event[rows], weight[rows])
 
     def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
         """Survival curve; risk is minus the log of the median time in days."""
-        location_BT, scale_BT = self._located(outputs, self.base)
+        location_BT, scale_BT = self._located(outputs, self.level)
         z_BTQ = (times.to(outputs).log() - location_BT[..., None]) / scale_BT[..., None]
         risk = -(location_BT + scale_BT * self.median())
         return SurvivalPrediction(risk=risk, survival=self.survival(z_BTQ), times=times)
 
     @staticmethod
     def _located(
-        outputs: Float[Tensor, "*rows O"], base: Float[Tensor, "2"]
-    ) -> tuple[Float[Tensor, "*rows"], Float[Tensor, "*rows"]]:
-        if torch.isnan(base).any():
+        outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 2"]
+    ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
+        if torch.isnan(level).any():
             raise ValueError("location and scale are not known yet; call `prepare`, or load the state of a fitted one")
-        location = outputs[..., 0] + base[0]
-        return location, (functional.softplus(base[1]) + NARROWEST).expand_as(location)
+        level_T2 = of_visits(level, outputs.shape[1])
+        location = outputs[..., 0] + level_T2[:, 0]
+        return location, _scale(level_T2[:, 1]).expand_as(location)
 
-    def _fit(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        rows = outcome.at_risk
-        output_N, duration_N, event_N = outputs[rows].double(), outcome.duration[rows].double(), outcome.event[rows]
-        weight_N = weight[rows].double()
-        last = duration_N.max().clamp_min(SHORTEST)[None]
-        total = weight_N.sum().clamp_min(1e-9)
 
-        def loss(base: Tensor) -> Tensor:
-            """Half an event at the end of follow-up and a scale near one keep both finite where events are few."""
-            value = self.nll(*self._located(output_N, base), duration_N, event_N, weight_N)
-            location, scale = self._located(torch.zeros_like(base[:1]), base)
-            if not event_N.any():
-                value = value + 0.5 / total * self.nll(
-                    location[None], scale[None], last, last > 0, torch.ones_like(last)
-                )
-            return value + 0.5 / total * scale.log() ** 2
-
-        start = torch.stack([(weight_N * duration_N.clamp_min(SHORTEST).log()).sum() / total, total.new_tensor(0.5)])
-        self.base.copy_(minimise(loss, start))
+def _scale(free: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+    return functional.softplus(free) + NARROWEST

@@ -1,17 +1,20 @@
 """DeepHit: probabilities of time bins, trained by likelihood and by the order of the patients.
 
-Dimension key: N rows, E rows with the event, J causes, K bins, B patients, T visits, O outputs = K bins, Q times.
+Dimension key: N rows, E rows with the event, J causes, K bins, B patients, T visits, O outputs = J K.
 """
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fusion.losses.base import SurvivalLoss
-from fusion.losses.cuts import bins_of, marginal_incidence, mortality_cuts, require_cuts
-from fusion.losses.incidence import base_logits, decoded, incidence_nll, probabilities
+from fusion.losses.cuts import DEVIATION, bins_of, shared
+from fusion.losses.incidence import FLOOR, BinnedIncidence, probabilities
+from fusion.losses.levels import in_full, of_visits
 from fusion.losses.weights import VISIT_SCALE
-from fusion.types import Outcome, SurvivalPrediction
+from fusion.types import Outcome
+
+#: A log hazard is held between: nobody lives through e^30, and the log of what e^-60 leaves is finite.
+LOWEST, HIGHEST = -60.0, 30.0
 
 
 def ranking_loss(
@@ -48,60 +51,73 @@ def ranking_loss(
     return (weight_NE * loss_NE).sum() / pairs + 0.0 * incidence.sum()
 
 
-class DeepHit(SurvivalLoss):
-    """Logits of the time bins, as deviations from those of the training part: zeros predict the Kaplan-Meier curve.
+class DeepHit(BinnedIncidence):
+    """One softmax over causes and time bins, trained by likelihood and by the order of the patients (Lee 2018).
+
+    The bins of a cause share a log hazard ratio and deviate from it a little (see `pooled`): other coordinates for the
+    same logits. Zeros predict the Aalen-Johansen curve of every cause; of one cause, Kaplan-Meier. Incidences and
+    survival sum to one at all times: none of them is one minus a curve in a world without the other causes. Risk is
+    that of the first cause.
 
     The ranking part pulls while training only. In eval mode the loss is the likelihood alone, so that the epoch and
     the scale of the outputs are chosen by a proper score.
 
     Args:
+        num_causes: Competing causes; where the outcome names none, every event is of the first.
         num_bins: Bins of time; where fewer distinct event times exist, the bins at the end stay unused.
-        ranking: Weight of the ranking loss beside the likelihood.
+        ranking: Weight of the ranking loss, averaged over causes, beside the likelihood.
         sigma: Difference of incidence over which the ranking loss fades.
+        deviation: How far a bin goes its own way.
         visit_scale: Days over which the weight of later visits fades.
     """
 
-    cuts: Tensor
-    base_logits: Tensor
-
     def __init__(
-        self, num_bins: int = 20, ranking: float = 0.2, sigma: float = 0.1, visit_scale: float = VISIT_SCALE
+        self,
+        num_causes: int = 1,
+        num_bins: int = 20,
+        ranking: float = 0.05,
+        sigma: float = 0.1,
+        deviation: float = DEVIATION,
+        visit_scale: float = VISIT_SCALE,
     ) -> None:
-        super().__init__()
-        self.visit_scale, self.ranking, self.sigma = visit_scale, ranking, sigma
-        self.num_outputs = num_bins
-        self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
-        self.register_buffer("base_logits", torch.full((1, num_bins), -torch.inf))
+        super().__init__(num_causes, num_bins, visit_scale)
+        self.ranking, self.sigma, self.deviation = ranking, sigma, deviation
+        self.direction = 1.0 if num_causes == 1 else None  # of which cause would a plain model speak?
 
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts and base logits from the weighted outcomes of the training part."""
-        rows = outcome.at_risk
-        duration, event, weight_N = outcome.duration[rows], outcome.event[rows], weight[rows]
-        self.cuts.copy_(mortality_cuts(duration, event, weight_N, self.num_outputs))
-        self.base_logits.copy_(
-            base_logits(marginal_incidence(self.cuts, duration, event.long(), weight_N, 1), self.cuts)
-        )
+    def level_of(self, incidence: Float[Tensor, "J K"]) -> Float[Tensor, "J K"]:
+        """Log of the cumulative hazard of each cause in each bin."""
+        used = torch.isfinite(self.cuts)
+        mass = incidence.clamp_min(FLOOR) * used  # what never happened to the training part may yet happen
+        free = (1.0 - incidence.sum()).clamp_min(FLOOR)
+        later = torch.cat([mass.sum(dim=0), free[None]]).flip(0).cumsum(0).flip(0)
+        hazard = torch.log(later[:-1] / later[1:])
+        return (hazard * mass / mass.sum(dim=0)).log().masked_fill(~used, -torch.inf)
+
+    def logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 J K"]) -> Float[Tensor, "B T J K"]:
+        """Those of proportional hazards of the causes, by what their bins share, and what each bin deviates."""
+        used = torch.isfinite(self.cuts)
+        outputs_BTJK = outputs.unflatten(-1, level.shape[1:])
+        common_BTJ1 = shared(outputs_BTJK, used)[..., None]
+        log_hazard_BTJK = (common_BTJ1 + of_visits(level, outputs.shape[1])).clamp(LOWEST, HIGHEST)
+        hazard_BTK = log_hazard_BTJK.exp().sum(dim=-2)
+        still_BTK = hazard_BTK.flip(-1).cumsum(-1).flip(-1)  # log of reaching the bin, against reaching the end
+        within_BTK = torch.log(-torch.expm1(-hazard_BTK))
+        share_BTJK = log_hazard_BTJK - log_hazard_BTJK.logsumexp(dim=-2, keepdim=True)
+        logits = (still_BTK + within_BTK)[..., None, :] + share_BTJK
+        return (logits + self.deviation * (outputs_BTJK - common_BTJ1)).masked_fill(~used, -torch.inf)
 
     def forward(
         self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
     ) -> Float[Tensor, ""]:
         """Likelihood of the visits at risk, each with its weight; while training, with the ranking loss."""
-        require_cuts(self.cuts)
-        rows = outcome.at_risk
-        duration_N, weight_N = outcome.duration[rows], weight[rows]
-        logits_NJK = outputs[rows][:, None] + self.base_logits
-        bins, died = bins_of(self.cuts, duration_N, outcome.event[rows])
-        loss = incidence_nll(logits_NJK, bins, died.long(), weight=weight_N)
+        loss = super().forward(outputs, outcome, weight)
         if self.training and self.ranking:
-            incidence_NK = probabilities(logits_NJK)[0][:, 0]
-            rank = ranking_loss(incidence_NK, duration_N, bins, died, sigma=self.sigma, weight=weight_N)
-            loss = loss + self.ranking * rank
+            rows, cause = outcome.at_risk, self.cause_of(outcome)
+            duration_N, weight_N = outcome.duration[rows], weight[rows]
+            bins, died = bins_of(self.cuts, duration_N, outcome.event[rows])
+            incidence_NJK, _ = probabilities(self.logits(in_full(outputs), self.level)[rows])
+            for place, incidence_NK in enumerate(incidence_NJK.unbind(dim=1), start=1):
+                mine = died & (cause[rows] == place)
+                rank = ranking_loss(incidence_NK, duration_N, bins, mine, sigma=self.sigma, weight=weight_N)
+                loss = loss + self.ranking / self.num_causes * rank
         return loss
-
-    def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
-        """Nothing to learn: the probabilities are absolute."""
-
-    def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
-        """Risk and survival curve; see `fusion.losses.incidence.decoded`."""
-        require_cuts(self.cuts)
-        return decoded(outputs[..., None, :] + self.base_logits, self.cuts, times)

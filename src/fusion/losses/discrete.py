@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.losses.base import SurvivalLoss
-from fusion.losses.cuts import between_cuts, bins_of, mortality_cuts, require_cuts
+from fusion.losses.cuts import DEVIATION, between_cuts, bins_of, mortality_cuts, pooled, require_cuts
+from fusion.losses.levels import AroundLevel, of_visits
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome, SurvivalPrediction
 
@@ -47,61 +47,67 @@ def logistic_hazard_nll(
     return -(weight_N * log_likelihood_N).sum() / weight_N.sum().clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-class LogisticHazard(SurvivalLoss):
+class LogisticHazard(AroundLevel):
     """Logistic hazards of the time from the visit, as deviations from the hazards of the training part.
 
     The cuts are quantiles of the training part's event times on the Kaplan-Meier scale, so that every bin takes the
-    same share of the mortality. Outputs are added to the training part's own log odds: an untrained head that gives
-    zeros predicts the Kaplan-Meier curve.
+    same share of the mortality.
 
     Args:
         num_bins: Bins of time; where fewer distinct event times exist, the bins at the end stay unused.
+        deviation: How far a bin goes its own way; see `pooled`.
         visit_scale: Days over which the weight of later visits fades.
     """
 
     direction = 1.0
     cuts: Tensor
-    base_logits: Tensor
 
-    def __init__(self, num_bins: int = 20, visit_scale: float = VISIT_SCALE) -> None:
+    def __init__(self, num_bins: int = 20, deviation: float = DEVIATION, visit_scale: float = VISIT_SCALE) -> None:
         super().__init__()
-        self.visit_scale = visit_scale
+        self.visit_scale, self.deviation = visit_scale, deviation
         self.num_outputs = num_bins
         self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
-        self.register_buffer("base_logits", torch.zeros(num_bins))
+        self.register_buffer("level", torch.zeros(2, num_bins))
 
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts and base hazards from the weighted outcomes of the training part."""
+    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
+        """Cuts of equal mortality."""
         rows = outcome.at_risk
-        duration, event, weight_N = outcome.duration[rows], outcome.event[rows], weight[rows]
-        self.cuts.copy_(mortality_cuts(duration, event, weight_N, self.num_outputs))
-        bins, died = bins_of(self.cuts, duration, event)
+        self.cuts.copy_(mortality_cuts(outcome.duration[rows], outcome.event[rows], weight[rows], self.num_outputs))
+
+    def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, " O"]:
+        """Log odds of an event in each bin among those who reach it."""
+        rows = outcome.at_risk
+        weight_N = weight[rows]
+        bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
         reached = bins[:, None] >= torch.arange(self.num_outputs, device=bins.device)
         at_risk = (weight_N[:, None] * reached).sum(dim=0)
         deaths = torch.zeros_like(at_risk).index_add(0, bins[died], weight_N[died])
         hazard = (deaths / at_risk.clamp_min(1e-9)).clamp(1e-4, 1.0 - 1e-4)
-        self.base_logits.copy_(torch.where(torch.isfinite(self.cuts), hazard.logit(), torch.zeros_like(hazard)))
+        return torch.where(torch.isfinite(self.cuts), hazard.logit(), torch.zeros_like(hazard))
 
-    def forward(
-        self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
-    ) -> Float[Tensor, ""]:
-        """Likelihood of the visits at risk, each with its weight."""
+    def _logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 O"]) -> Float[Tensor, "B T O"]:
         require_cuts(self.cuts)
-        rows = outcome.at_risk
-        bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
-        return logistic_hazard_nll(outputs[rows] + self.base_logits, bins, died, weight=weight[rows])
+        return pooled(outputs, torch.isfinite(self.cuts), self.deviation) + of_visits(level, outputs.shape[1])
 
-    def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
-        """Nothing to learn: the hazards are absolute."""
+    def nll(
+        self,
+        outputs: Float[Tensor, "B T O"],
+        level: Float[Tensor, "2 O"],
+        outcome: Outcome,
+        weight: Float[Tensor, "B T"],
+    ) -> Float[Tensor, ""]:
+        """See `logistic_hazard_nll`."""
+        logits, rows = self._logits(outputs, level), outcome.at_risk
+        bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
+        return logistic_hazard_nll(logits[rows], bins, died, weight=weight[rows])
 
     def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
         """Curve with a constant hazard inside each bin; risk is the log of the mean cumulative hazard at the cuts.
 
         Survival beyond the last cut is held constant: no event there to learn from.
         """
-        require_cuts(self.cuts)
-        used = int(torch.isfinite(self.cuts).sum())
-        log_survival_BTO = functional.logsigmoid(-(outputs + self.base_logits)[..., :used]).cumsum(dim=-1)
+        logits, used = self._logits(outputs, self.level), torch.isfinite(self.cuts)
+        log_survival_BTO = functional.logsigmoid(-logits[..., used]).cumsum(dim=-1)
         log_survival_BTQ = between_cuts(self.cuts, log_survival_BTO, 0.0, times)
         risk = (-log_survival_BTO).mean(dim=-1).log()
         return SurvivalPrediction(risk=risk, survival=log_survival_BTQ.exp(), times=times)

@@ -1,17 +1,23 @@
 """Probability of every cause and bin of time: the likelihood and the decoding that MTLR and DeepHit share.
 
-Dimension key: N rows, J causes, K bins, B patients, T visits, Q prediction times.
+Dimension key: N rows, J causes, K bins, B patients, T visits, O outputs = J K, Q prediction times.
 
 Event of cause j in bin k has probability softmax(logits)_jk, where no event within the cuts has logit 0.
 """
+
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.losses.cuts import between_cuts
-from fusion.types import SurvivalPrediction
+from fusion.losses.cuts import between_cuts, bins_of, marginal_incidence, mortality_cuts, require_cuts
+from fusion.losses.levels import AroundLevel
+from fusion.types import Outcome, SurvivalPrediction
+
+#: Least probability of a bin, or of no event: what never happened to the training part may yet happen.
+FLOOR = 1e-4
 
 
 def incidence_nll(
@@ -73,8 +79,7 @@ def base_logits(incidence: Float[Tensor, "J K"], cuts: Float[Tensor, " K"]) -> F
     >>> base_logits(torch.tensor([[0.5, 0.25, 0.0]]), torch.tensor([10.0, 20.0, torch.inf]))
     tensor([[0.6931, 0.0000,   -inf]])
     """
-    floor = 1e-4  # what never happened to the training part may yet happen
-    logit = incidence.clamp_min(floor).log() - (1.0 - incidence.sum()).clamp_min(floor).log()
+    logit = incidence.clamp_min(FLOOR).log() - (1.0 - incidence.sum()).clamp_min(FLOOR).log()
     return logit.masked_fill(torch.isinf(cuts), -torch.inf)
 
 
@@ -98,3 +103,69 @@ def decoded(
         times=times,
         incidence=between_cuts(cuts, incidence_BTJK, 0.0, times).clamp(0.0, 1.0) if logits.shape[2] > 1 else None,
     )
+
+
+class BinnedIncidence(AroundLevel):
+    """Logits of causes and bins of time, as deviations from those of the training part.
+
+    Args:
+        num_causes: Competing causes.
+        num_bins: Bins of time; where fewer distinct event times exist, the bins at the end stay unused.
+        visit_scale: Days over which the weight of later visits fades.
+    """
+
+    cuts: Tensor
+
+    def __init__(self, num_causes: int, num_bins: int, visit_scale: float) -> None:
+        super().__init__()
+        self.visit_scale, self.num_causes = visit_scale, num_causes
+        self.num_outputs = num_causes * num_bins
+        self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
+        self.register_buffer("level", torch.full((2, num_causes, num_bins), -torch.inf))
+
+    @abstractmethod
+    def level_of(self, incidence: Float[Tensor, "J K"]) -> Float[Tensor, "J K"]:
+        """The level at which outputs of zero predict these incidences; minus infinity where a bin is not used."""
+
+    @abstractmethod
+    def logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 J K"]) -> Float[Tensor, "B T J K"]:
+        """Of each cause and bin, against no event within the cuts."""
+
+    def cause_of(self, outcome: Outcome) -> Int[Tensor, "B T"]:
+        """1, 2, ... for an event, 0 for none; where the outcome names no cause, every event is of the first."""
+        if self.num_causes == 1 or outcome.cause is None:
+            return outcome.event.long()
+        return outcome.cause * outcome.event
+
+    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
+        """Cuts that share the events of any cause."""
+        rows = outcome.at_risk
+        highest = int(self.cause_of(outcome)[rows].max())
+        if highest > self.num_causes:
+            raise ValueError(f"the outcome has cause {highest}; set num_causes to the number of causes")
+        self.cuts.copy_(mortality_cuts(outcome.duration[rows], outcome.event[rows], weight[rows], len(self.cuts)))
+
+    def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, "J K"]:
+        """The level of Aalen-Johansen."""
+        rows = outcome.at_risk
+        cause_N = self.cause_of(outcome)[rows]
+        incidence = marginal_incidence(self.cuts, outcome.duration[rows], cause_N, weight[rows], self.num_causes)
+        return self.level_of(incidence)
+
+    def nll(
+        self,
+        outputs: Float[Tensor, "B T O"],
+        level: Float[Tensor, "2 J K"],
+        outcome: Outcome,
+        weight: Float[Tensor, "B T"],
+    ) -> Float[Tensor, ""]:
+        """See `incidence_nll`."""
+        require_cuts(self.cuts)
+        rows, cause = outcome.at_risk, self.cause_of(outcome)
+        bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
+        return incidence_nll(self.logits(outputs, level)[rows], bins, cause[rows] * died, weight=weight[rows])
+
+    def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
+        """Risk of the first cause, probability of no event and, of several causes, their incidences; see `decoded`."""
+        require_cuts(self.cuts)
+        return decoded(self.logits(outputs, self.level), self.cuts, times)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fusion.losses.cuts import bins_of, days_in_bins, mortality_cuts
+from fusion.losses.cuts import bins_of, days_in_bins
 from fusion.losses.fit import minimise
 from fusion.losses.piecewise import HIGHEST, PiecewiseHazards
 from fusion.types import Outcome
@@ -63,23 +63,20 @@ class IntervalHazard(PiecewiseHazards):
     untrained head that gives zeros predicts the marginal model that maximises this likelihood on the training part.
     """
 
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts, and base hazards by maximum likelihood, from the weighted outcomes of the training part."""
-        rows = outcome.at_risk
-        duration, event, weight_N = outcome.duration[rows], outcome.event[rows], weight[rows].double()
-        self.cuts.copy_(mortality_cuts(duration, event, weight_N, self.num_outputs))
-        start = self.marginal_log_rates(duration, event, weight_N).double()
+    def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, " O"]:
+        """Log rates by maximum likelihood; half an event in proportion to the days at risk keeps each above zero."""
+        start = super().marginal(outcome, weight).double()
         free, open_, bins, died = self._interval(outcome)
+        weight_N = weight[outcome.at_risk].double()
         total = weight_N.sum().clamp_min(1e-9)
         prior_O = 0.5 * (weight_N @ free.double()) / (weight_N @ free.double()).sum().clamp_min(1e-9)
 
         def loss(log_rates_O: Tensor) -> Tensor:
-            """Half an event in proportion to the days at risk, as at the start, keeps every rate above zero."""
             rates_NO = log_rates_O.clamp_max(HIGHEST).expand(len(free), -1)
             prior = (prior_O * (log_rates_O - torch.exp(log_rates_O - start))).sum()
             return interval_nll(rates_NO, free, open_, bins, died, weight=weight_N) - prior / total
 
-        self.base_log_rates.copy_(minimise(loss, start))
+        return minimise(loss, start)
 
     def _interval(
         self, outcome: Outcome
@@ -93,10 +90,13 @@ class IntervalHazard(PiecewiseHazards):
         free = days_in_bins(self.cuts, torch.minimum(left_N, right_N))
         return free, (days_in_bins(self.cuts, right_N) - free).clamp_min(0.0), bins, died
 
-    def forward(
-        self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
+    def nll(
+        self,
+        outputs: Float[Tensor, "B T O"],
+        level: Float[Tensor, "2 O"],
+        outcome: Outcome,
+        weight: Float[Tensor, "B T"],
     ) -> Float[Tensor, ""]:
-        """Likelihood of the visits at risk, each with its weight."""
-        rows = outcome.at_risk
-        log_rates = self.log_rates(outputs[rows])
-        return interval_nll(log_rates, *self._interval(outcome), weight=weight[rows])
+        """See `interval_nll`."""
+        log_rates, rows = self.log_rates(outputs, level), outcome.at_risk
+        return interval_nll(log_rates[rows], *self._interval(outcome), weight=weight[rows])

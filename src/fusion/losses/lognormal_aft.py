@@ -41,7 +41,7 @@ class LogNormalAFT(AcceleratedFailureTime):
         visit_scale: Days over which the weight of later visits fades.
     """
 
-    def nll(
+    def nll_of(
         self,
         location: Float[Tensor, " N"],
         scale: Float[Tensor, " N"],

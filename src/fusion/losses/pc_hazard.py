@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fusion.losses.cuts import bins_of, days_in_bins, mortality_cuts
+from fusion.losses.cuts import bins_of, days_in_bins
 from fusion.losses.piecewise import PiecewiseHazards
 from fusion.types import Outcome
 
@@ -48,19 +48,15 @@ class PCHazard(PiecewiseHazards):
     With exp an output is a log hazard ratio, and the hazards of the training part are events over days at risk.
     """
 
-    def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts and base hazards from the weighted outcomes of the training part."""
-        rows = outcome.at_risk
-        duration, event, weight_N = outcome.duration[rows], outcome.event[rows], weight[rows]
-        self.cuts.copy_(mortality_cuts(duration, event, weight_N, self.num_outputs))
-        self.base_log_rates.copy_(self.marginal_log_rates(duration, event, weight_N))
-
-    def forward(
-        self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
+    def nll(
+        self,
+        outputs: Float[Tensor, "B T O"],
+        level: Float[Tensor, "2 O"],
+        outcome: Outcome,
+        weight: Float[Tensor, "B T"],
     ) -> Float[Tensor, ""]:
-        """Likelihood of the visits at risk, each with its weight."""
-        rows = outcome.at_risk
-        log_rates = self.log_rates(outputs[rows])
+        """See `pc_hazard_nll`."""
+        log_rates, rows = self.log_rates(outputs, level), outcome.at_risk
         bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
         days = days_in_bins(self.cuts, outcome.duration[rows])
-        return pc_hazard_nll(log_rates, days, bins, died, weight=weight[rows])
+        return pc_hazard_nll(log_rates[rows], days, bins, died, weight=weight[rows])

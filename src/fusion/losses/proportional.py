@@ -11,12 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fusion.losses.base import SurvivalLoss
+from fusion.losses.levels import of_visits, rows_of_kinds
 from fusion.losses.weights import VISIT_SCALE, visit_weights
 from fusion.survival import breslow
 from fusion.types import Outcome, SurvivalPrediction
-
-#: Patients with an event after a later visit that later visits need for a baseline of their own.
-FEWEST_LATER = 20
 
 
 class ProportionalHazards(SurvivalLoss):
@@ -49,15 +47,10 @@ class ProportionalHazards(SurvivalLoss):
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
         """Breslow's cumulative baseline hazard of first visits and of later ones, each weighed as in the loss.
 
-        Where hardly a patient has an event after a later visit, later ones take that of all visits together, and so do
-        first ones where none of them is at risk of one.
+        See `rows_of_kinds` for where they are too few.
         """
         weight = visit_weights(day, outcome.at_risk, scale=self.visit_scale)
-        first, later = outcome.at_risk.clone(), outcome.at_risk.clone()
-        first[:, 1:], later[:, 0] = False, False
-        for place, (own, fewest) in enumerate(((first, 1), (later, FEWEST_LATER))):
-            enough = (own & outcome.event & (weight > 0)).any(dim=1).sum() >= fewest
-            rows = own if enough else outcome.at_risk
+        for place, rows in enumerate(rows_of_kinds(outcome, weight)):
             curve = breslow(
                 outputs[..., 0][rows].detach().double().cpu().numpy(),
                 outcome.duration[rows].double().cpu().numpy(),
@@ -81,7 +74,7 @@ class ProportionalHazards(SurvivalLoss):
         asked = times.to(self.baseline_times).expand(2, -1).contiguous()
         place = torch.searchsorted(self.baseline_times, asked, right=True) - 1
         log_hazard_2Q = self.baseline_log_hazard.gather(1, place.clamp_min(0))
-        log_hazard_TQ = log_hazard_2Q[(torch.arange(risk.shape[1], device=risk.device) > 0).long()]
+        log_hazard_TQ = of_visits(log_hazard_2Q, risk.shape[1])
         survival = torch.exp(-torch.exp(risk[..., None] + log_hazard_TQ))  # the sum in logs never overflows to 0 * inf
         return SurvivalPrediction(risk=risk, survival=survival, times=times)
 

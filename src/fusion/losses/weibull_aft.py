@@ -45,7 +45,7 @@ class WeibullAFT(AcceleratedFailureTime):
         visit_scale: Days over which the weight of later visits fades.
     """
 
-    def nll(
+    def nll_of(
         self,
         location: Float[Tensor, " N"],
         scale: Float[Tensor, " N"],
