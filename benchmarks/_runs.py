@@ -14,6 +14,8 @@ import _timing
 ROOT = Path(__file__).parents[1]
 #: Those that `scripts/train.py` reads unless it is told otherwise.
 MODALITIES = ("clinical", "variants", "expression", "methylation", "histology", "plasma", "labs")
+#: Of a score: baseline, week 6, week 12.
+DAYS = ("0", "42", "84")
 
 
 def train(folder: Path, words: Sequence[str]) -> float:
@@ -37,6 +39,19 @@ def fit_seconds(folder: Path) -> float:
     if not finished(folder):
         return float("nan")
     return float(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["wall_seconds"]["fit"])
+
+
+def scores_of(folder: Path, measure: str = "c_index") -> dict[str, list[float]]:
+    """C-index, or another measure, of every model at baseline, week 6 and week 12; NaN where it has none."""
+    task = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["os"]
+    levels = [task["model"], *(task["landmark"].get(day, {}) for day in DAYS[1:])]
+    names = [name for name in levels[0] if measure in levels[0][name]]
+
+    def value(level: dict, name: str) -> float:
+        found = level.get(name, {}).get(measure, {}).get("value") if isinstance(level.get(name), dict) else None
+        return float("nan") if found is None else float(found)
+
+    return {name: [value(level, name) for level in levels] for name in names}
 
 
 def train_all(runs: Mapping[Path, Sequence[str]], jobs: int, said: Callable[[str], None] = print) -> None:

@@ -4,9 +4,9 @@
     python benchmarks/models.py [out=FILE]        the table of the runs that are finished
 
 Each option is one run of `scripts/train.py` per simulated cohort (network alone, without the plain models that
-otherwise answer with it, so that options can be told apart), with a folder of its own under runs/models/COHORT/;
-finished ones are not run again. Then all are compared with the reference on the same patients and the same resamples,
-and differences are averaged over the seeds.
+otherwise answer with it, so that options can be told apart; losses also beside them), with a folder of its own under
+runs/models/COHORT/; finished ones are not run again. Then all are compared with the reference on the same patients and
+the same resamples, and differences are averaged over the seeds. A second table says how good the curves of losses are.
 """
 
 import sys
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _runs import MODALITIES, ROOT, finished, fit_seconds, markdown, train_all
+from _runs import MODALITIES, ROOT, finished, fit_seconds, markdown, scores_of, train_all
 from _timing import write
 
 from fusion.metrics import ModelTable, compare_runs
@@ -89,6 +89,13 @@ OPTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("rank", "interval_hazard"),
         )
     },
+    "loss beside plain models": {
+        name: ["anchor=linear", f"loss@tasks.{TASK}.loss={name}"]
+        for name in (
+            *("cox", "cox_stratified", "logistic_hazard", "pc_hazard", "deephit", "weibull_aft", "lognormal_aft"),
+            *("rank", "interval_hazard"),
+        )
+    },
     "small cohorts": {
         "one member": ["members=1"],
         "five members": ["members=5"],
@@ -100,7 +107,6 @@ OPTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "alignment": ["pretraining=alignment"],
         "reconstruction": ["pretraining=reconstruction"],
         "weight decay 1.0": ["optimizer.weight_decay=1.0"],
-        "with plain models": ["anchor=linear"],
         "residual of plain models": ["anchor=residual"],
     },
 }
@@ -152,6 +158,23 @@ def rows_of(cohorts: Mapping[str, Sequence[VariantScore]], seconds: Mapping[str,
     return [{**row, "seconds": f"{seconds[option]:.0f}"} for option, row in table.items()]
 
 
+def curves(folders: Mapping[str, Sequence[Path]]) -> list[dict[str, str]]:
+    """How good the curves of losses are, which a C-index does not say: means over all cohorts.
+
+    Args:
+        folders: Finished runs of every option.
+    """
+    rows = []
+    for option, mine in folders.items():
+        if mine and (option == REFERENCE or option.startswith("loss")):
+            row = {"option": option}
+            for measure, name in (("scaled_ibs", "scaled integrated Brier score"), ("calibration_slope", "slope")):
+                days = np.mean([scores_of(folder, measure)["fusion"] for folder in mine], axis=0)
+                row[f"{name}: baseline, week 6, week 12"] = ", ".join(f"{value:.2f}" for value in days)
+            rows.append(row)
+    return rows
+
+
 def by_chance(scores: Sequence[VariantScore]) -> str:
     """How options fare where there is nothing to find: how many intervals hold .5, and how far values lie from it."""
     said = []
@@ -198,10 +221,15 @@ def main(words: Sequence[str]) -> None:
     seconds = {label: float(np.nanmean(each)) for label, each in spent.items() if np.isfinite(each).any()}
     rows = rows_of(cohorts, seconds)
     print(markdown(rows))
+    finished_of = {label: [f[label] for f in done.values() if finished(f[label])] for label in options}
+    of_losses = curves(finished_of)
+    print(markdown(of_losses))
     if "null" in cohorts:
         print(by_chance(cohorts["null"]))
     out = Path(given.get("out", ROOT / "runs" / "bench" / "models.json"))
-    write(out, cohorts=[f"{preset}, seed {seed}" for preset, seed in done], patients=patients, rows=rows)
+    write(
+        out, cohorts=[f"{preset}, seed {seed}" for preset, seed in done], patients=patients, rows=rows, curves=of_losses
+    )
 
 
 if __name__ == "__main__":

@@ -11,33 +11,18 @@ flatters it), and in its worst seed against the best of that seed. The calibrati
 mean, least and greatest of the seeds.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from _runs import MODALITIES, ROOT, finished, markdown, train_all
+from _runs import DAYS, MODALITIES, ROOT, finished, markdown, scores_of, train_all
 from _timing import write
 
 SHARED = (
     *("task=[os]", "final_model=false", "trainer=quiet", "evaluation.report=false"),
     *("evaluation.resamples=200", "evaluation.landmarks=[42,84]"),
 )
-DAYS = ("0", "42", "84")
-
-
-def scores_of(folder: Path, measure: str = "c_index") -> dict[str, list[float]]:
-    """C-index, or another measure, of every model at baseline, week 6 and week 12; NaN where it has none."""
-    task = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["os"]
-    levels = [task["model"], *(task["landmark"].get(day, {}) for day in DAYS[1:])]
-    names = [name for name in levels[0] if measure in levels[0][name]]
-
-    def value(level: dict, name: str) -> float:
-        found = level.get(name, {}).get(measure, {}).get("value") if isinstance(level.get(name), dict) else None
-        return float("nan") if found is None else float(found)
-
-    return {name: [value(level, name) for level in levels] for name in names}
 
 
 def row_of(label: str, folders: Sequence[Path]) -> list[dict[str, str]]:

@@ -13,7 +13,10 @@ from fusion.report.run_folder import Estimate
 def write_scores(folder: Path, **c_index: float) -> Path:
     folder.mkdir()
     figures = {name: {"c_index": {"value": value}} for name, value in c_index.items()}
-    figures["fusion"]["calibration_slope"] = {"value": 2 * c_index["fusion"]}
+    figures["fusion"] |= {
+        "calibration_slope": {"value": 2 * c_index["fusion"]},
+        "scaled_ibs": {"value": 0.5 * c_index["fusion"]},
+    }
     task = {"model": figures, "landmark": {"42": {**figures, "compare": {}}, "84": {**figures, "compare": {}}}}
     (folder / "metrics.json").write_text(json.dumps({"task": {"os": task}}))
     return folder
@@ -52,6 +55,16 @@ def test_rows_of_the_models_table(models_table: ModuleType) -> None:
     reference, gated = models_table.rows_of({"strong": two}, {"fusion: gated": 12.0, "reference": 10.0})
     assert reference == {"option": "reference", "strong, baseline": "C-index 0.650", "seconds": "10"}
     assert gated == {"option": "fusion: gated", "strong, baseline": "+0.020 [−0.051 to 0.091]", "seconds": "12"}
+
+
+def test_curves_of_losses_are_means_over_cohorts(models_table: ModuleType, tmp_path: Path) -> None:
+    folders = [write_scores(tmp_path / name, fusion=value) for name, value in (("0", 0.7), ("1", 0.8))]
+    shown = models_table.curves(
+        {"reference": folders, "fusion: late": folders, "loss: mtlr": folders[:1], "loss: rank": []}
+    )
+    assert [row["option"] for row in shown] == ["reference", "loss: mtlr"]
+    assert shown[0]["slope: baseline, week 6, week 12"] == "1.50, 1.50, 1.50"
+    assert shown[1]["scaled integrated Brier score: baseline, week 6, week 12"] == "0.35, 0.35, 0.35"
 
 
 def test_without_runs_it_says_so(
