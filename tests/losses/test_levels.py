@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from outcomes import dying_early, exponential
+from outcomes import competing, dying_early, exponential
 
 from fusion.losses.cuts import pooled
 from fusion.losses.deephit import DeepHit
@@ -20,6 +20,7 @@ from fusion.losses.pc_hazard import PCHazard
 from fusion.losses.weibull_aft import WeibullAFT
 from fusion.losses.weights import visit_weights
 from fusion.survival import kaplan_meier
+from fusion.training.blend import Blend, blended
 from fusion.types import Outcome
 
 Make = Callable[[], AroundLevel]
@@ -76,7 +77,7 @@ def test_what_all_bins_share_is_a_log_hazard_ratio(make: Make):
     loss = prepared(make, exponential())
     cuts = loss.cuts[torch.isfinite(loss.cuts)].float()
     plain, more = (loss.predict(torch.full((1, 2, loss.num_outputs), shift), cuts).survival for shift in (0.0, 0.7))
-    assert loss.direction == 1.0
+    assert (torch.as_tensor(loss.direction) == 1.0).all()
     torch.testing.assert_close(more, plain ** math.exp(0.7), atol=1e-4, rtol=1e-4)
 
 
@@ -107,6 +108,17 @@ def test_a_bin_can_still_go_its_own_way(make: Make):
     plain, moved = (-loss.predict(given, times).survival[0, 0].log().diff() for given in (0 * outputs, outputs))
     np.testing.assert_allclose((moved[[0, 1, 3]] / plain[[0, 1, 3]]).log().numpy(), 0.0, atol=0.45)
     assert moved[2] > 2.0 * plain[2]
+
+
+def test_plain_models_speak_of_the_first_cause():
+    outcome = competing()
+    loss = DeepHit(num_causes=2, num_bins=10)
+    loss.prepare(outcome, torch.ones_like(outcome.duration))
+    said = blended(torch.ones(1, 1, 1), torch.zeros(1, 1, 20), Blend(torch.full((2, 1), 0.7), 1.0), loss.direction)
+    after = loss.predict(said, loss.cuts.float())
+    hazard = loss.level[0].exp()
+    expected = torch.exp(-(math.exp(0.7) * hazard[0] + hazard[1]).cumsum(0))
+    torch.testing.assert_close(after.survival[0, 0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_bins_that_are_not_used_have_no_say():

@@ -22,13 +22,13 @@ class SurvivalLoss(nn.Module, ABC):
     Attributes:
         num_outputs: Width of the head.
         visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
-        direction: What one unit of log hazard adds to every output, so that plain models can speak through this loss;
-            None where outputs and log hazards have no such relation.
+        direction: What one unit of log hazard (of the first cause) adds to every output, or to each "O", so that plain
+            models can speak through this loss; None where outputs and log hazards have no such relation.
     """
 
     num_outputs: int
     visit_scale: float
-    direction: float | None = None
+    direction: float | Float[Tensor, " O"] | None = None
 
     @abstractmethod
     def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:

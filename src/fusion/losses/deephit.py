@@ -71,6 +71,8 @@ class DeepHit(BinnedIncidence):
         visit_scale: Days over which the weight of later visits fades.
     """
 
+    of_first_cause: Tensor
+
     def __init__(
         self,
         num_causes: int = 1,
@@ -82,7 +84,14 @@ class DeepHit(BinnedIncidence):
     ) -> None:
         super().__init__(num_causes, num_bins, visit_scale)
         self.ranking, self.sigma, self.deviation = ranking, sigma, deviation
-        self.direction = 1.0 if num_causes == 1 else None  # of which cause would a plain model speak?
+        first = torch.zeros(num_causes, num_bins)
+        first[0] = 1.0
+        self.register_buffer("of_first_cause", first.flatten(), persistent=False)
+
+    @property
+    def direction(self) -> Float[Tensor, " O"]:  # type: ignore[override]
+        """Plain models speak of the first cause."""
+        return self.of_first_cause
 
     def level_of(self, incidence: Float[Tensor, "J K"]) -> Float[Tensor, "J K"]:
         """Log of the cumulative hazard of each cause in each bin."""

@@ -34,7 +34,10 @@ class Blend:
 
 
 def blended(
-    plain: Float[Tensor, "K B T"], network: Float[Tensor, "B T O"], weights: Blend, direction: float
+    plain: Float[Tensor, "K B T"],
+    network: Float[Tensor, "B T O"],
+    weights: Blend,
+    direction: float | Float[Tensor, " O"],
 ) -> Float[Tensor, "B T O"]:
     """Weighted sum of plain models, which move every output in one direction, and of the network.
 
@@ -59,7 +62,7 @@ def choose_blend(
     prior: Float[Tensor, "2 K"],
     network_prior: float,
     trust: float,
-    direction: float,
+    direction: float | Float[Tensor, " O"],
 ) -> Blend:
     """Weights at which the loss of left-out predictions is least, drawn towards `size * prior` with `size` free.
 
@@ -70,7 +73,7 @@ def choose_blend(
         prior: Weights of the plain models before the data have spoken.
         network_prior: Likewise of the network.
         trust: Ridge on the distance from the prior; large values leave one number to choose, the size of all.
-        direction: What one unit of a plain model adds to every output.
+        direction: What one unit of a plain model adds to every output, or to each.
     """
     from scipy.optimize import minimize  # takes .4 s to import, and who predicts does not choose
 
