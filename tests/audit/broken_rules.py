@@ -54,14 +54,14 @@ def feature_looking_ahead(study: Study, tmp_path: Path) -> Finding:
 
 def the_dead_kept(study: Study, tmp_path: Path) -> Finding:
     kept = study.predictions.assign(at_risk=True)
-    return only_those_at_risk(kept, study.metrics, study.cohort.outcomes)
+    return only_those_at_risk(kept, study.metrics, study.cohort)
 
 
 def the_dead_scored(study: Study, tmp_path: Path) -> Finding:
     metrics = json.loads(json.dumps(study.metrics))
     at_day_84 = metrics["task"]["os"]["landmark"]["84"]["fusion"]
     at_day_84["n"] = study.cohort.num_patients
-    return only_those_at_risk(study.predictions, metrics, study.cohort.outcomes)
+    return only_those_at_risk(study.predictions, metrics, study.cohort)
 
 
 def gap_to_the_next_visit(study: Study, tmp_path: Path) -> Finding:

@@ -12,6 +12,7 @@ from fusion.run.audit import open_study
 OVERRIDES = (
     "data=cohort",
     "modality=[clinical,variants,plasma,labs,lesions]",
+    "task=[os,pfs,progression,response]",
     "baselines=core",
     "split.folds=2",
     "split.repeats=1",

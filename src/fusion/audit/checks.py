@@ -125,7 +125,7 @@ def run_checks(study: Study, refits: int = 1, say: Callable[[str], None] = lambd
     inner = {(each.split.repeat, each.split.fold): each.inner_fold for each in study.folds}
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("later samples", lambda: future_samples_change_nothing(fold, cohort, cuts)),
-        ("patients at risk", lambda: only_those_at_risk(predictions, metrics, cohort.outcomes)),
+        ("patients at risk", lambda: only_those_at_risk(predictions, metrics, cohort)),
         ("later visits", lambda: future_visits_change_nothing(fold, cohort, cuts)),
         ("the test part", lambda: held_out_part_changes_nothing(small, cohort, fold.split, study.fit_baselines)),
         ("response", lambda: response_is_not_told_early(study.visit_table, predictions, cohort.outcomes)),

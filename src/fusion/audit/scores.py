@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fusion.audit.finding import Finding, judged
 from fusion.data.cohort import Cohort
 from fusion.data.dataset import RESPONSE
-from fusion.data.targets import survival_tasks
+from fusion.data.targets import endpoint_of, survival_tasks
 from fusion.metrics import FUSION
 
 Floats = NDArray[np.float64]
@@ -19,10 +19,11 @@ DAY_TOLERANCE = 1e-2
 BRIER_TOLERANCE = 1e-6
 
 
-def end_of(outcomes: pd.DataFrame, task: str) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+def end_of(cohort: Cohort, task: str) -> tuple["pd.Series[float]", "pd.Series[float]"]:
     """Day and flag of an endpoint by patient; NaN where unknown."""
-    days = outcomes[f"{task}_days"].astype("Float64").astype(float)
-    event = outcomes[f"{task}_event"].astype("Float64").astype(float)
+    endpoint = endpoint_of(task, cohort.endpoints)
+    days = cohort.outcomes[f"{endpoint}_days"].astype("Float64").astype(float)
+    event = cohort.outcomes[f"{endpoint}_event"].astype("Float64").astype(float)
     return days.where(event.notna()), event
 
 
@@ -42,19 +43,19 @@ def _when(landmark: float | None) -> str:
     return "baseline" if landmark is None else f"day {landmark:g}"
 
 
-def only_those_at_risk(predictions: pd.DataFrame, metrics: Mapping[str, Any], outcomes: pd.DataFrame) -> Finding:
+def only_those_at_risk(predictions: pd.DataFrame, metrics: Mapping[str, Any], cohort: Cohort) -> Finding:
     """Rule 2: whoever has had the event, or left, is asked nothing; counted anew from the outcomes.
 
     Args:
         predictions: `predictions.parquet` of the run.
         metrics: `metrics.json` of the run.
-        outcomes: Outcomes by patient.
+        cohort: Where the outcomes are.
     """
     faults, visits, counts = [], 0, 0
     for task, rows in predictions.groupby("task"):
-        if task == RESPONSE or f"{task}_days" not in outcomes:
+        if task not in survival_tasks(cohort):
             continue
-        days, event = (column.reindex(rows["patient_id"]).to_numpy() for column in end_of(outcomes, str(task)))
+        days, event = (column.reindex(rows["patient_id"]).to_numpy() for column in end_of(cohort, str(task)))
         duration = days - rows["day"].to_numpy(dtype=np.float64)
         at_risk, flagged = duration > 0, rows["at_risk"].to_numpy(dtype=bool)
         visits += len(rows)
@@ -171,7 +172,7 @@ def _brier_again(
         part: `train` (validation included) or `test`: whose curve gives the weights.
         censoring: Whether the weights come from the curve of censorings, as they must, or of events.
     """
-    days, events = end_of(cohort.outcomes, str(rows["task"].iloc[0]))
+    days, events = end_of(cohort, str(rows["task"].iloc[0]))
     baseline = cohort.visits.drop_duplicates("patient_id").set_index("patient_id")["day"]
     scores = []
     for (repeat, fold), scored in rows.groupby(["repeat", "fold"]):

@@ -1,5 +1,6 @@
 """What every visit is to predict: residual time to an endpoint, and response where its assessment still lies ahead."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,15 @@ def survival_tasks(cohort: Cohort) -> tuple[str, ...]:
     return (*cohort.endpoints, *([PROGRESSION] if made else []))
 
 
+def endpoint_of(task: str, endpoints: Collection[str]) -> str:
+    """The endpoint whose days a task has: progression, where it is made, ends as progression-free survival does.
+
+    >>> endpoint_of("progression", ("os", "pfs")), endpoint_of("os", ("os", "pfs"))
+    ('pfs', 'os')
+    """
+    return "pfs" if task == PROGRESSION and PROGRESSION not in endpoints else task
+
+
 def visit_outcomes(cohort: Cohort, endpoint: str, visits: pd.DataFrame | None = None) -> VisitOutcome:
     """Time to `endpoint` from every visit.
 
@@ -51,8 +61,8 @@ def visit_outcomes(cohort: Cohort, endpoint: str, visits: pd.DataFrame | None = 
         raise ValueError(f"endpoint {endpoint!r} is not in outcomes.csv; there is {', '.join(tasks) or 'none'}")
     visits = cohort.visits if visits is None else visits
     outcome = cohort.outcomes.loc[visits["patient_id"]]
-    made = endpoint == PROGRESSION and PROGRESSION not in cohort.endpoints
-    source = "pfs" if made else endpoint
+    source = endpoint_of(endpoint, cohort.endpoints)
+    made = source != endpoint
     end, event = _end(outcome, source)
     day = visits["day"].to_numpy(dtype=np.float64)
     duration = end - day
