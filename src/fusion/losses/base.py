@@ -24,11 +24,14 @@ class SurvivalLoss(nn.Module, ABC):
         visit_scale: Days over which the weight of later visits fades; see `visit_weights`.
         direction: What one unit of log hazard (of the first cause) adds to every output, or to each "O", so that plain
             models can speak through this loss; None where outputs and log hazards have no such relation.
+        rounds: How often the scale of the outputs and `calibrate` follow each other: more than once where what one of
+            them fits moves the other.
     """
 
     num_outputs: int
     visit_scale: float
     direction: float | Float[Tensor, " O"] | None = None
+    rounds = 1
 
     @abstractmethod
     def prepare(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
@@ -45,6 +48,10 @@ class SurvivalLoss(nn.Module, ABC):
     ) -> Float[Tensor, " E"]:
         """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
         return torch.stack([self(own, outcome, share) for own, share in zip(outputs, weight, strict=True)])
+
+    def total_weight(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> float:
+        """What the mean that `forward` gives is over, so that their product is a likelihood: here the events."""
+        return float((weight * outcome.event).sum())
 
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
@@ -69,6 +76,7 @@ class ResponseLoss(nn.Module, ABC):
     visit_scale: float
     num_classes: int
     direction: float | None = None
+    rounds = 1
 
     @abstractmethod
     def prepare(self, response: Response, weight: Float[Tensor, "B T"]) -> None:
@@ -85,6 +93,10 @@ class ResponseLoss(nn.Module, ABC):
     ) -> Float[Tensor, " E"]:
         """Loss of every member over the visits to which it gives weight; one by one, where a loss knows no better."""
         return torch.stack([self(own, response, share) for own, share in zip(outputs, weight, strict=True)])
+
+    def total_weight(self, response: Response, weight: Float[Tensor, "B T"]) -> float:
+        """What the mean that `forward` gives is over: the labels."""
+        return float(weight.sum())
 
     @abstractmethod
     def calibrate(self, outputs: Float[Tensor, "B T O"], response: Response, day: Float[Tensor, "B T"]) -> None:

@@ -66,6 +66,7 @@ class AroundLevel(SurvivalLoss):
     """
 
     level: Tensor
+    rounds = 3
 
     @abstractmethod
     def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
@@ -102,6 +103,10 @@ class AroundLevel(SurvivalLoss):
     ) -> Float[Tensor, ""]:
         """Likelihood of the visits at risk, each with its weight."""
         return self.nll(in_full(outputs), self.level, outcome, weight)
+
+    def total_weight(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> float:
+        """The visits at risk."""
+        return float((weight * outcome.at_risk).sum())
 
     def calibrate(self, outputs: Float[Tensor, "B T O"], outcome: Outcome, day: Float[Tensor, "B T"]) -> None:
         """The levels once more, around the outputs of the trained model; half an event holds them where they were."""

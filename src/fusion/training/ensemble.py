@@ -34,7 +34,7 @@ from fusion.training.auxiliary import auxiliary_loss
 from fusion.training.blend import Blend, Total, blended, choose_blend
 from fusion.training.inner_folds import held_out_outputs, num_inner_folds, outputs_of_all
 from fusion.training.mixup import mixed_loss
-from fusion.types import Outcome, PatientBatch, Response, ResponsePrediction, SurvivalPrediction, VisitTable
+from fusion.types import PatientBatch, Response, ResponsePrediction, SurvivalPrediction, VisitTable
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
@@ -249,14 +249,14 @@ class Ensemble(nn.Module):
         )
 
     def _summed_loss(self, task: str, batch: PatientBatch, held_out: Bool[Tensor, " B"]) -> Total:
-        """Negative log likelihood of outputs, summed over what informs it: events, or labels.
+        """Negative log likelihood of outputs, as a sum.
 
         In double precision: near its minimum a loss is flat, and rounding would choose the scale. How many respond is
         fitted around the outputs each time, or else weights would make up for a level that is off.
         """
         loss, target = self.loss_of(task), batch.targets[task]
         weight = (self.weights_of(batch, task) * held_out[:, None]).double()
-        informs = float((weight * target.event).sum() if isinstance(target, Outcome) else weight.sum())
+        informs = loss.total_weight(target, weight)
 
         def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
             if isinstance(target, Response):
@@ -291,21 +291,35 @@ class Ensemble(nn.Module):
         for task in self.losses:
             with torch.no_grad():
                 network = held_out_outputs(self.members_of(task), batch, inner_fold)[task]
-            scale, residual = 1.0, self.plan.residual and task in self.anchors
-            if not residual:
-                scale = best_scale(partial(_scaled, self._summed_loss(task, batch, held_out), network))
-            outputs = scale * network
-            if task in self.anchors:
-                prior = getattr(self, f"blend_{task}").clone()
-                network_prior = 1.0 if residual else self.plan.network
-                weights = self._blend(task, batch, plain[task], outputs, held_out, prior, network_prior)
-                getattr(self, f"blend_{task}").copy_(weights.plain)
-                scale *= weights.network
-                outputs = blended(plain[task], outputs, weights, self.loss_of(task).direction)
-            getattr(self, f"scale_{task}").fill_(scale)
-            self.loss_of(task).calibrate(outputs, batch.targets[task].only(held_out), batch.day)
+            prior = getattr(self, f"blend_{task}").clone() if task in self.anchors else None
+            for _ in range(self.loss_of(task).rounds):
+                outputs = self._weighed(task, batch, network, plain.get(task), held_out, prior)
+                self.loss_of(task).calibrate(outputs, batch.targets[task].only(held_out), batch.day)
             calibrated[task] = outputs
         return calibrated
+
+    def _weighed(
+        self,
+        task: str,
+        batch: PatientBatch,
+        network: Float[Tensor, "B T O"],
+        plain: Float[Tensor, "K B T"] | None,
+        held_out: Bool[Tensor, " B"],
+        prior: Float[Tensor, "2 K"] | None,
+    ) -> Float[Tensor, "B T O"]:
+        """Learn the scale of a network's outputs and the weights of the plain models; the weighted sum."""
+        scale, residual = 1.0, self.plan.residual and prior is not None
+        if not residual:
+            scale = best_scale(partial(_scaled, self._summed_loss(task, batch, held_out), network))
+        outputs = scale * network
+        if plain is not None and prior is not None:
+            network_prior = 1.0 if residual else self.plan.network
+            weights = self._blend(task, batch, plain, outputs, held_out, prior, network_prior)
+            getattr(self, f"blend_{task}").copy_(weights.plain)
+            scale *= weights.network
+            outputs = blended(plain, outputs, weights, self.loss_of(task).direction)
+        getattr(self, f"scale_{task}").fill_(scale)
+        return outputs
 
     def member_outputs(self, batch: PatientBatch) -> dict[str, Float[Tensor, "E B T O"]]:
         """Outputs of every member, each beside the mean of the plain models."""
