@@ -1,5 +1,7 @@
 """How much each plain model and the network count in what a fold says, chosen on patients whom none of them saw.
 
+The network's outputs are brought to scale first: over-fitted ones are shrunk, empty ones nearly to zero.
+
 Free weights of a handful of models fit noise at a hundred events; equal ones nearly always do well. So weights are
 drawn towards a prior, whose overall size is free, and none is negative (Breiman 1996, with a ridge).
 
@@ -13,6 +15,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from fusion.losses.base import ResponseLoss, SurvivalLoss
+from fusion.types import Outcome, Response
 
 #: No weight, nor the size of all, goes beyond this: with a few events a likelihood may have no maximum.
 LARGEST = 2.0
@@ -52,6 +57,58 @@ def _sum(plain_KBT: Tensor, weight_2K: Tensor) -> Tensor:
     first = torch.einsum("kb,k->b", plain_KBT[:, :, 0], weight_2K[0])[:, None]
     later = torch.einsum("kbt,k->bt", plain_KBT[:, :, 1:], weight_2K[1])
     return torch.cat([first, later], dim=1)
+
+
+def summed_loss(
+    loss: SurvivalLoss | ResponseLoss,
+    target: Outcome | Response,
+    weight: Float[Tensor, "B T"],
+    day: Float[Tensor, "B T"],
+) -> Total:
+    """Negative log likelihood of outputs, as a sum.
+
+    In double precision: near its minimum a loss is flat, and rounding would choose the scale. How many respond is
+    fitted around the outputs each time, or else weights would make up for a level that is off.
+
+    Args:
+        loss: Of the task.
+        target: What happened.
+        weight: Of each visit.
+        day: Of each visit.
+    """
+    weight = weight.double()
+    informs = loss.total_weight(target, weight)  # type: ignore[arg-type]
+
+    def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
+        if isinstance(target, Response):
+            loss.calibrate(outputs.detach(), target, day)  # type: ignore[arg-type]
+        value: Tensor = loss(outputs.double(), target, weight)
+        return value * informs
+
+    return total
+
+
+def best_scale(loss: Callable[[float], Tensor], low: float = 0.05, high: float = 3.0, steps: int = 40) -> float:
+    """Scale at which a loss, convex in it, is least, by golden section.
+
+    The lower end is above zero so that the order of the patients survives.
+
+    >>> round(best_scale(lambda s: torch.tensor((s - 0.7) ** 2)), 3)
+    0.7
+    """
+    ratio = (5**0.5 - 1) / 2
+    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
+    at_inner, at_outer = float(loss(inner)), float(loss(outer))
+    for _ in range(steps):
+        if at_inner <= at_outer:
+            high, outer, at_outer = outer, inner, at_inner
+            inner = high - ratio * (high - low)
+            at_inner = float(loss(inner))
+        else:
+            low, inner, at_inner = inner, outer, at_outer
+            outer = low + ratio * (high - low)
+            at_outer = float(loss(outer))
+    return (low + high) / 2
 
 
 def choose_blend(

@@ -31,10 +31,10 @@ from fusion.models.mixup import draw_mix
 from fusion.models.patient_model import PatientModel
 from fusion.training.anchor import AnchorPlan, Anchors, Fits, left_out
 from fusion.training.auxiliary import auxiliary_loss
-from fusion.training.blend import Blend, Total, blended, choose_blend
+from fusion.training.blend import Blend, Total, best_scale, blended, choose_blend, summed_loss
 from fusion.training.inner_folds import held_out_outputs, num_inner_folds, outputs_of_all
 from fusion.training.mixup import mixed_loss
-from fusion.types import PatientBatch, Response, ResponsePrediction, SurvivalPrediction, VisitTable
+from fusion.types import PatientBatch, ResponsePrediction, SurvivalPrediction, VisitTable
 
 Loss = SurvivalLoss | ResponseLoss
 Prediction = SurvivalPrediction | ResponsePrediction
@@ -239,7 +239,7 @@ class Ensemble(nn.Module):
         network_prior: float,
     ) -> Blend:
         return choose_blend(
-            self._summed_loss(task, batch, held_out),
+            self._total(task, batch, held_out),
             plain,
             network,
             prior=prior,
@@ -248,23 +248,9 @@ class Ensemble(nn.Module):
             direction=self.loss_of(task).direction,
         )
 
-    def _summed_loss(self, task: str, batch: PatientBatch, held_out: Bool[Tensor, " B"]) -> Total:
-        """Negative log likelihood of outputs, as a sum.
-
-        In double precision: near its minimum a loss is flat, and rounding would choose the scale. How many respond is
-        fitted around the outputs each time, or else weights would make up for a level that is off.
-        """
-        loss, target = self.loss_of(task), batch.targets[task]
-        weight = (self.weights_of(batch, task) * held_out[:, None]).double()
-        informs = loss.total_weight(target, weight)
-
-        def total(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, ""]:
-            if isinstance(target, Response):
-                loss.calibrate(outputs.detach(), target.only(held_out), batch.day)
-            value: Tensor = loss(outputs.double(), target, weight)
-            return value * informs
-
-        return total
+    def _total(self, task: str, batch: PatientBatch, held_out: Bool[Tensor, " B"]) -> Total:
+        weight = self.weights_of(batch, task) * held_out[:, None]
+        return summed_loss(self.loss_of(task), batch.targets[task].only(held_out), weight, batch.day)
 
     def calibrate(
         self,
@@ -310,7 +296,8 @@ class Ensemble(nn.Module):
         """Learn the scale of a network's outputs and the weights of the plain models; the weighted sum."""
         scale, residual = 1.0, self.plan.residual and prior is not None
         if not residual:
-            scale = best_scale(partial(_scaled, self._summed_loss(task, batch, held_out), network))
+            total = self._total(task, batch, held_out)
+            scale = best_scale(lambda factor: total(factor * network))
         outputs = scale * network
         if plain is not None and prior is not None:
             network_prior = 1.0 if residual else self.plan.network
@@ -356,10 +343,6 @@ class Ensemble(nn.Module):
         return loss.predict(outputs, times) if isinstance(loss, SurvivalLoss) else loss.predict(outputs)
 
 
-def _scaled(total: Total, outputs: Float[Tensor, "B T O"], factor: float) -> Float[Tensor, ""]:
-    return total(factor * outputs)
-
-
 def summary_of(batch: PatientBatch) -> Float[Tensor, "B T P"]:
     """What the plain models see of a batch.
 
@@ -369,26 +352,3 @@ def summary_of(batch: PatientBatch) -> Float[Tensor, "B T P"]:
     if batch.summary is None:
         raise ValueError("plain models answer with this network: pack the cohort with `summary=True`")
     return batch.summary
-
-
-def best_scale(loss: Callable[[float], Tensor], low: float = 0.05, high: float = 3.0, steps: int = 40) -> float:
-    """Scale at which a loss, convex in it, is least, by golden section.
-
-    The lower end is above zero so that the order of the patients survives.
-
-    >>> round(best_scale(lambda s: torch.tensor((s - 0.7) ** 2)), 3)
-    0.7
-    """
-    ratio = (5**0.5 - 1) / 2
-    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
-    at_inner, at_outer = float(loss(inner)), float(loss(outer))
-    for _ in range(steps):
-        if at_inner <= at_outer:
-            high, outer, at_outer = outer, inner, at_inner
-            inner = high - ratio * (high - low)
-            at_inner = float(loss(inner))
-        else:
-            low, inner, at_inner = inner, outer, at_outer
-            outer = low + ratio * (high - low)
-            at_outer = float(loss(outer))
-    return (low + high) / 2

@@ -11,7 +11,7 @@ from fusion.models.modality_outputs import modality_outputs
 from fusion.models.patient_model import PatientModel
 from fusion.training.asked import TotalLoss
 from fusion.training.auxiliary import auxiliary_loss
-from fusion.training.ensemble import best_scale
+from fusion.training.blend import best_scale
 from fusion.training.pretraining.base import Pretraining
 from fusion.types import PatientBatch
 
