@@ -33,6 +33,13 @@ SHARED = (
 )
 
 
+#: Losses that plain models can speak through.
+SPOKEN_THROUGH = (
+    *("cox", "cox_stratified", "logistic_hazard", "pc_hazard", "deephit", "weibull_aft", "lognormal_aft", "rank"),
+    "interval_hazard",
+)
+
+
 def _swapped(modality: str, option: str) -> str:
     return f"encoder@model.encoders.{modality}={option}"
 
@@ -82,20 +89,8 @@ OPTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "change_from_baseline",
         )
     },
-    "loss": {
-        name: [f"loss@tasks.{TASK}.loss={name}"]
-        for name in (
-            *("cox_stratified", "logistic_hazard", "pc_hazard", "mtlr", "deephit", "weibull_aft", "lognormal_aft"),
-            *("rank", "interval_hazard"),
-        )
-    },
-    "loss beside plain models": {
-        name: ["anchor=linear", f"loss@tasks.{TASK}.loss={name}"]
-        for name in (
-            *("cox", "cox_stratified", "logistic_hazard", "pc_hazard", "deephit", "weibull_aft", "lognormal_aft"),
-            *("rank", "interval_hazard"),
-        )
-    },
+    "loss": {name: [f"loss@tasks.{TASK}.loss={name}"] for name in ("mtlr", *SPOKEN_THROUGH) if name != "cox"},
+    "loss beside plain models": {name: ["anchor=linear", f"loss@tasks.{TASK}.loss={name}"] for name in SPOKEN_THROUGH},
     "small cohorts": {
         "one member": ["members=1"],
         "five members": ["members=5"],

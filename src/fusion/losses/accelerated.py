@@ -70,9 +70,6 @@ class AcceleratedFailureTime(AroundLevel):
     def median(self) -> float:
         """Median of the noise."""
 
-    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """There are no cuts."""
-
     def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, "2"]:
         """Location and scale; half an event at the end of follow-up and a scale near one keep both finite."""
         rows = outcome.at_risk

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fusion.losses.cox_members import cox_nll_each
+from fusion.losses.precision import in_full
 from fusion.losses.proportional import ProportionalHazards
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome
@@ -43,7 +44,7 @@ def cox_nll(
     >>> cox_nll(torch.zeros(3), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, True, False]))
     tensor(0.8959)
     """
-    eta_N = log_hazard if log_hazard.dtype == torch.float64 else log_hazard.float()
+    eta_N = in_full(log_hazard)
     weight_N = torch.ones_like(eta_N) if weight is None else weight.to(eta_N.dtype)
     events = (weight_N * event).sum()
     total = eta_N.sum() * 0.0

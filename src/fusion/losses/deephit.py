@@ -7,14 +7,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fusion.losses.cuts import DEVIATION, bins_of, shared
+from fusion.losses.binned import HIGHEST
+from fusion.losses.cuts import DEVIATION, bins_of, require_cuts, shared
 from fusion.losses.incidence import FLOOR, BinnedIncidence, probabilities
-from fusion.losses.levels import in_full, of_visits
+from fusion.losses.levels import of_visits
+from fusion.losses.precision import in_full
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome
 
-#: A log hazard is held between: nobody lives through e^30, and the log of what e^-60 leaves is finite.
-LOWEST, HIGHEST = -60.0, 30.0
+#: A log hazard is held above this: the log of what e^-60 leaves is finite.
+LOWEST = -60.0
 
 
 def ranking_loss(
@@ -95,7 +97,7 @@ class DeepHit(BinnedIncidence):
 
     def level_of(self, incidence: Float[Tensor, "J K"]) -> Float[Tensor, "J K"]:
         """Log of the cumulative hazard of each cause in each bin."""
-        used = torch.isfinite(self.cuts)
+        used = self.used
         mass = incidence.clamp_min(FLOOR) * used  # what never happened to the training part may yet happen
         free = (1.0 - incidence.sum()).clamp_min(FLOOR)
         later = torch.cat([mass.sum(dim=0), free[None]]).flip(0).cumsum(0).flip(0)
@@ -104,7 +106,7 @@ class DeepHit(BinnedIncidence):
 
     def logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 J K"]) -> Float[Tensor, "B T J K"]:
         """Those of proportional hazards of the causes, by what their bins share, and what each bin deviates."""
-        used = torch.isfinite(self.cuts)
+        used = self.used
         outputs_BTJK = outputs.unflatten(-1, level.shape[1:])
         common_BTJ1 = shared(outputs_BTJK, used)[..., None]
         log_hazard_BTJK = (common_BTJ1 + of_visits(level, outputs.shape[1])).clamp(LOWEST, HIGHEST)
@@ -119,12 +121,14 @@ class DeepHit(BinnedIncidence):
         self, outputs: Float[Tensor, "B T O"], outcome: Outcome, weight: Float[Tensor, "B T"]
     ) -> Float[Tensor, ""]:
         """Likelihood of the visits at risk, each with its weight; while training, with the ranking loss."""
-        loss = super().forward(outputs, outcome, weight)
+        require_cuts(self.cuts)
+        logits = self.logits(in_full(outputs), self.level)
+        loss = self.nll_of(logits, outcome, weight)
         if self.training and self.ranking:
             rows, cause = outcome.at_risk, self.cause_of(outcome)
             duration_N, weight_N = outcome.duration[rows], weight[rows]
             bins, died = bins_of(self.cuts, duration_N, outcome.event[rows])
-            incidence_NJK, _ = probabilities(self.logits(in_full(outputs), self.level)[rows])
+            incidence_NJK, _ = probabilities(logits[rows])
             for place, incidence_NK in enumerate(incidence_NJK.unbind(dim=1), start=1):
                 mine = died & (cause[rows] == place)
                 rank = ranking_loss(incidence_NK, duration_N, bins, mine, sigma=self.sigma, weight=weight_N)

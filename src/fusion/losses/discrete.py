@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.losses.cuts import DEVIATION, between_cuts, bins_of, mortality_cuts, pooled, require_cuts
-from fusion.losses.levels import AroundLevel, of_visits
+from fusion.losses.binned import Binned
+from fusion.losses.cuts import DEVIATION, between_cuts, bins_of, pooled, require_cuts
+from fusion.losses.levels import of_visits
+from fusion.losses.precision import in_full
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome, SurvivalPrediction
 
@@ -36,7 +38,7 @@ def logistic_hazard_nll(
     >>> logistic_hazard_nll(logits, torch.tensor([0, 2]), torch.tensor([True, False])) / torch.log(torch.tensor(2.0))
     tensor(2.)
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = in_full(logits)
     place_K = torch.arange(logits.shape[1], device=logits.device)
     survived_NK = (place_K < bins[:, None]) | ((place_K == bins[:, None]) & ~event[:, None])
     died_NK = (place_K == bins[:, None]) & event[:, None]
@@ -47,11 +49,8 @@ def logistic_hazard_nll(
     return -(weight_N * log_likelihood_N).sum() / weight_N.sum().clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-class LogisticHazard(AroundLevel):
+class LogisticHazard(Binned):
     """Logistic hazards of the time from the visit, as deviations from the hazards of the training part.
-
-    The cuts are quantiles of the training part's event times on the Kaplan-Meier scale, so that every bin takes the
-    same share of the mortality.
 
     Args:
         num_bins: Bins of time; where fewer distinct event times exist, the bins at the end stay unused.
@@ -60,19 +59,11 @@ class LogisticHazard(AroundLevel):
     """
 
     direction = 1.0
-    cuts: Tensor
 
     def __init__(self, num_bins: int = 20, deviation: float = DEVIATION, visit_scale: float = VISIT_SCALE) -> None:
-        super().__init__()
-        self.visit_scale, self.deviation = visit_scale, deviation
-        self.num_outputs = num_bins
-        self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
+        super().__init__(num_bins, visit_scale)
+        self.num_outputs, self.deviation = num_bins, deviation
         self.register_buffer("level", torch.zeros(2, num_bins))
-
-    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts of equal mortality."""
-        rows = outcome.at_risk
-        self.cuts.copy_(mortality_cuts(outcome.duration[rows], outcome.event[rows], weight[rows], self.num_outputs))
 
     def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, " O"]:
         """Log odds of an event in each bin among those who reach it."""
@@ -83,11 +74,11 @@ class LogisticHazard(AroundLevel):
         at_risk = (weight_N[:, None] * reached).sum(dim=0)
         deaths = torch.zeros_like(at_risk).index_add(0, bins[died], weight_N[died])
         hazard = (deaths / at_risk.clamp_min(1e-9)).clamp(1e-4, 1.0 - 1e-4)
-        return torch.where(torch.isfinite(self.cuts), hazard.logit(), torch.zeros_like(hazard))
+        return torch.where(self.used, hazard.logit(), torch.zeros_like(hazard))
 
     def _logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 O"]) -> Float[Tensor, "B T O"]:
         require_cuts(self.cuts)
-        return pooled(outputs, torch.isfinite(self.cuts), self.deviation) + of_visits(level, outputs.shape[1])
+        return pooled(outputs, self.used, self.deviation) + of_visits(level, outputs.shape[1])
 
     def nll(
         self,
@@ -106,8 +97,8 @@ class LogisticHazard(AroundLevel):
 
         Survival beyond the last cut is held constant: no event there to learn from.
         """
-        logits, used = self._logits(outputs, self.level), torch.isfinite(self.cuts)
-        log_survival_BTO = functional.logsigmoid(-logits[..., used]).cumsum(dim=-1)
+        logits = self._logits(outputs, self.level)
+        log_survival_BTO = functional.logsigmoid(-logits[..., self.used]).cumsum(dim=-1)
         log_survival_BTQ = between_cuts(self.cuts, log_survival_BTO, 0.0, times)
         risk = (-log_survival_BTO).mean(dim=-1).log()
         return SurvivalPrediction(risk=risk, survival=log_survival_BTQ.exp(), times=times)

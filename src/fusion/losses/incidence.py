@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.losses.cuts import between_cuts, bins_of, marginal_incidence, mortality_cuts, require_cuts
-from fusion.losses.levels import AroundLevel
+from fusion.losses.binned import Binned
+from fusion.losses.cuts import between_cuts, bins_of, marginal_incidence, require_cuts
+from fusion.losses.precision import in_full
 from fusion.types import Outcome, SurvivalPrediction
 
 #: Least probability of a bin, or of no event: what never happened to the training part may yet happen.
@@ -42,7 +43,7 @@ def incidence_nll(
     >>> incidence_nll(logits, torch.tensor([0, 1]), torch.tensor([1, 0])) / torch.log(torch.tensor(2.0))
     tensor(1.5000)
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = in_full(logits)
     place_J = torch.arange(1, logits.shape[1] + 1, device=logits.device)[:, None]
     place_K = torch.arange(logits.shape[2], device=logits.device)
     cause_N, bins_N = cause[:, None, None], bins[:, None, None]
@@ -105,7 +106,7 @@ def decoded(
     )
 
 
-class BinnedIncidence(AroundLevel):
+class BinnedIncidence(Binned):
     """Logits of causes and bins of time, as deviations from those of the training part.
 
     Args:
@@ -114,13 +115,9 @@ class BinnedIncidence(AroundLevel):
         visit_scale: Days over which the weight of later visits fades.
     """
 
-    cuts: Tensor
-
     def __init__(self, num_causes: int, num_bins: int, visit_scale: float) -> None:
-        super().__init__()
-        self.visit_scale, self.num_causes = visit_scale, num_causes
-        self.num_outputs = num_causes * num_bins
-        self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
+        super().__init__(num_bins, visit_scale)
+        self.num_causes, self.num_outputs = num_causes, num_causes * num_bins
         self.register_buffer("level", torch.full((2, num_causes, num_bins), -torch.inf))
 
     @abstractmethod
@@ -138,12 +135,15 @@ class BinnedIncidence(AroundLevel):
         return outcome.cause * outcome.event
 
     def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts that share the events of any cause."""
-        rows = outcome.at_risk
-        highest = int(self.cause_of(outcome)[rows].max())
+        """Cuts that share the events of any cause.
+
+        Raises:
+            ValueError: A cause is beyond `num_causes`.
+        """
+        highest = int(self.cause_of(outcome)[outcome.at_risk].max())
         if highest > self.num_causes:
             raise ValueError(f"the outcome has cause {highest}; set num_causes to the number of causes")
-        self.cuts.copy_(mortality_cuts(outcome.duration[rows], outcome.event[rows], weight[rows], len(self.cuts)))
+        super().prepare_cuts(outcome, weight)
 
     def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, "J K"]:
         """The level of Aalen-Johansen."""
@@ -161,9 +161,15 @@ class BinnedIncidence(AroundLevel):
     ) -> Float[Tensor, ""]:
         """See `incidence_nll`."""
         require_cuts(self.cuts)
+        return self.nll_of(self.logits(outputs, level), outcome, weight)
+
+    def nll_of(
+        self, logits: Float[Tensor, "B T J K"], outcome: Outcome, weight: Float[Tensor, "B T"]
+    ) -> Float[Tensor, ""]:
+        """The same from the logits."""
         rows, cause = outcome.at_risk, self.cause_of(outcome)
         bins, died = bins_of(self.cuts, outcome.duration[rows], outcome.event[rows])
-        return incidence_nll(self.logits(outputs, level)[rows], bins, cause[rows] * died, weight=weight[rows])
+        return incidence_nll(logits[rows], bins, cause[rows] * died, weight=weight[rows])
 
     def predict(self, outputs: Float[Tensor, "B T O"], times: Float[Tensor, " Q"]) -> SurvivalPrediction:
         """Risk of the first cause, probability of no event and, of several causes, their incidences; see `decoded`."""

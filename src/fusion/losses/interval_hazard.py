@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fusion.losses.binned import HIGHEST
 from fusion.losses.cuts import bins_of, days_in_bins
 from fusion.losses.fit import minimise
-from fusion.losses.piecewise import HIGHEST, PiecewiseHazards
+from fusion.losses.piecewise import PiecewiseHazards
+from fusion.losses.precision import in_full
 from fusion.types import Outcome
 
 
@@ -39,7 +41,7 @@ def interval_nll(
     >>> torch.exp(-interval_nll(torch.zeros(1, 1), free, open_, torch.tensor([0]), event))  # exp(-1) - exp(-2)
     tensor(0.2325)
     """
-    log_rates = log_rates if log_rates.dtype == torch.float64 else log_rates.float()
+    log_rates = in_full(log_rates)
     free_N = (log_rates.exp() * free_days.to(log_rates)).sum(dim=1)
     open_N = (log_rates.exp() * open_days.to(log_rates)).sum(dim=1)
     within_N = event & (open_days.sum(dim=1) > 0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fusion.losses.base import SurvivalLoss
 from fusion.losses.fit import minimise
+from fusion.losses.precision import in_full
 from fusion.losses.weights import visit_weights
 from fusion.types import Outcome
 
@@ -49,11 +50,6 @@ def of_visits(levels: Float[Tensor, "2 ..."], visits: int) -> Float[Tensor, "T .
     return levels[(torch.arange(visits, device=levels.device) > 0).long()]
 
 
-def in_full(outputs: Float[Tensor, "B T O"]) -> Float[Tensor, "B T O"]:
-    """Half precision is raised to float32, in which a likelihood is counted; float64 is kept."""
-    return outputs if outputs.dtype == torch.float64 else outputs.float()
-
-
 class AroundLevel(SurvivalLoss):
     """A loss in absolute terms: hazards, probabilities of bins, log times.
 
@@ -68,9 +64,8 @@ class AroundLevel(SurvivalLoss):
     level: Tensor
     rounds = 3
 
-    @abstractmethod
     def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Learn of all visits at risk what comes before any level."""
+        """Learn of all visits at risk what comes before any level; nothing, where there are no bins of time."""
 
     @abstractmethod
     def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, "..."]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fusion.losses.accelerated import SHORTEST, AcceleratedFailureTime, weighted_mean
+from fusion.losses.precision import in_full
 
 
 def lognormal_aft_nll(
@@ -27,7 +28,7 @@ def lognormal_aft_nll(
     >>> lognormal_aft_nll(torch.zeros(1), torch.ones(1), torch.tensor([1.0]), torch.tensor([False]))
     tensor(0.6931)
     """
-    location = location if location.dtype == torch.float64 else location.float()
+    location = in_full(location)
     log_time_N = duration.to(location).clamp_min(SHORTEST).log()
     z_N = (log_time_N - location) / scale
     log_density_N = -0.5 * (z_N**2 + math.log(2.0 * math.pi)) - scale.log() - log_time_N

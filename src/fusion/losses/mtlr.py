@@ -33,5 +33,5 @@ class MTLR(BinnedIncidence):
 
     def logits(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 J K"]) -> Float[Tensor, "B T J K"]:
         """Sums from the last bin in use."""
-        used = torch.where(torch.isfinite(self.cuts), outputs, torch.zeros_like(outputs))
+        used = torch.where(self.used, outputs, torch.zeros_like(outputs))
         return used.flip(-1).cumsum(-1).flip(-1)[..., None, :] + of_visits(level, outputs.shape[1])

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from fusion.losses.base import ResponseLoss
 from fusion.losses.fit import minimise
+from fusion.losses.precision import in_full
 from fusion.losses.weights import VISIT_SCALE, visit_weights
 from fusion.types import Response, ResponsePrediction
 
@@ -47,7 +48,7 @@ def ordinal_nll(
     >>> ordinal_nll(torch.zeros(2), possible, edges)
     tensor(0.6931)
     """
-    better = better if better.dtype == torch.float64 else better.float()
+    better = in_full(better)
     log_probability_NC = class_log_probabilities(better, edges.to(better))
     loss_N = -log_probability_NC.masked_fill(~possible, -torch.inf).logsumexp(dim=1)
     weight_N = torch.ones_like(loss_N) if weight is None else weight.to(loss_N)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fusion.losses.cuts import bins_of, days_in_bins
 from fusion.losses.piecewise import PiecewiseHazards
+from fusion.losses.precision import in_full
 from fusion.types import Outcome
 
 
@@ -34,7 +35,7 @@ def pc_hazard_nll(
     >>> pc_hazard_nll(torch.zeros(1, 2), torch.tensor([[2.0, 0.5]]), torch.tensor([1]), torch.tensor([True]))
     tensor(2.5000)
     """
-    log_rates = log_rates if log_rates.dtype == torch.float64 else log_rates.float()
+    log_rates = in_full(log_rates)
     hazard_N = (log_rates.exp() * days.to(log_rates)).sum(dim=1)
     log_rate_N = log_rates.gather(1, bins.clamp_min(0)[:, None])[:, 0]
     loss_N = hazard_N - torch.where(event, log_rate_N, torch.zeros_like(log_rate_N))

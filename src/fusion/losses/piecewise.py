@@ -7,16 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fusion.losses.cuts import DEVIATION, between_cuts, bins_of, days_in_bins, mortality_cuts, pooled, require_cuts
-from fusion.losses.levels import AroundLevel, of_visits
+from fusion.losses.binned import HIGHEST, Binned
+from fusion.losses.cuts import DEVIATION, between_cuts, bins_of, days_in_bins, pooled, require_cuts
+from fusion.losses.levels import of_visits
 from fusion.losses.weights import VISIT_SCALE
 from fusion.types import Outcome, SurvivalPrediction
 
-#: A log rate is held below this: exp overflows above 88, and a rate of e^30 a day lets nobody live.
-HIGHEST = 30.0
 
-
-class PiecewiseHazards(AroundLevel):
+class PiecewiseHazards(Binned):
     """Log hazard per day in every bin, as a deviation from that of the training part.
 
     Args:
@@ -26,24 +24,16 @@ class PiecewiseHazards(AroundLevel):
     """
 
     direction = 1.0
-    cuts: Tensor
 
     def __init__(self, num_bins: int = 10, deviation: float = DEVIATION, visit_scale: float = VISIT_SCALE) -> None:
-        super().__init__()
-        self.visit_scale, self.deviation = visit_scale, deviation
-        self.num_outputs = num_bins
-        self.register_buffer("cuts", torch.full((num_bins,), torch.inf))
+        super().__init__(num_bins, visit_scale)
+        self.num_outputs, self.deviation = num_bins, deviation
         self.register_buffer("level", torch.zeros(2, num_bins))
-
-    def prepare_cuts(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> None:
-        """Cuts of equal mortality."""
-        rows = outcome.at_risk
-        self.cuts.copy_(mortality_cuts(outcome.duration[rows], outcome.event[rows], weight[rows], self.num_outputs))
 
     def log_rates(self, outputs: Float[Tensor, "B T O"], level: Float[Tensor, "2 O"]) -> Float[Tensor, "B T O"]:
         """Log hazard per day in every bin."""
         require_cuts(self.cuts)
-        log_ratios = pooled(outputs, torch.isfinite(self.cuts), self.deviation)
+        log_ratios = pooled(outputs, self.used, self.deviation)
         return (log_ratios + of_visits(level, outputs.shape[1])).clamp_max(HIGHEST)
 
     def marginal(self, outcome: Outcome, weight: Float[Tensor, "B T"]) -> Float[Tensor, " O"]:
@@ -64,8 +54,8 @@ class PiecewiseHazards(AroundLevel):
         Survival beyond the last cut is held constant: no event there to learn from.
         """
         log_rates_BTO = self.log_rates(outputs, self.level)
-        width_O = days_in_bins(self.cuts, self.cuts[torch.isfinite(self.cuts)].max()[None])[0]
+        width_O = days_in_bins(self.cuts, self.cuts[self.used].max()[None])[0]
         hazard_BTO = (log_rates_BTO.exp() * width_O).cumsum(dim=-1)
-        risk = hazard_BTO[..., torch.isfinite(self.cuts)].mean(dim=-1).clamp_min(torch.finfo(hazard_BTO.dtype).tiny)
+        risk = hazard_BTO[..., self.used].mean(dim=-1).clamp_min(torch.finfo(hazard_BTO.dtype).tiny)
         survival = torch.exp(-between_cuts(self.cuts, hazard_BTO, 0.0, times))
         return SurvivalPrediction(risk=risk.log(), survival=survival, times=times)

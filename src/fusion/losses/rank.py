@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from fusion.losses.precision import in_full
 from fusion.losses.proportional import ProportionalHazards
 from fusion.types import Outcome
 
@@ -30,7 +31,7 @@ def pairwise_nll(
     >>> pairwise_nll(torch.zeros(3), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, True, False]))
     tensor(0.6931)
     """
-    eta_N = log_hazard if log_hazard.dtype == torch.float64 else log_hazard.float()
+    eta_N = in_full(log_hazard)
     weight_N = torch.ones_like(eta_N) if weight is None else weight.to(eta_N)
     first = duration[event, None]
     at_risk_EN = (duration > first) | ((duration == first) & ~event)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from fusion.losses.base import ResponseLoss
 from fusion.losses.fit import minimise
+from fusion.losses.precision import in_full
 from fusion.losses.weights import VISIT_SCALE, visit_weights
 from fusion.types import Response, ResponsePrediction
 
@@ -22,7 +23,7 @@ def binary_nll(
     >>> binary_nll(torch.zeros(2), torch.tensor([0, 1]))
     tensor(0.6931)
     """
-    logit = logit if logit.dtype == torch.float64 else logit.float()
+    logit = in_full(logit)
     weight_N = torch.ones_like(logit) if weight is None else weight.to(logit)
     loss_N = functional.binary_cross_entropy_with_logits(logit, label.to(logit), reduction="none")
     return (weight_N * loss_N).sum() / weight_N.sum().clamp_min(torch.finfo(logit.dtype).tiny)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fusion.losses.accelerated import SHORTEST, AcceleratedFailureTime, weighted_mean
+from fusion.losses.precision import in_full
 
 #: exp(z) is held below e^60: beyond it nobody lives, and float32 overflows.
 HIGHEST = 60.0
@@ -31,7 +32,7 @@ def weibull_aft_nll(
     >>> weibull_aft_nll(torch.zeros(1), torch.ones(1), torch.tensor([2.0]), torch.tensor([True]))
     tensor(2.)
     """
-    location = location if location.dtype == torch.float64 else location.float()
+    location = in_full(location)
     log_time_N = duration.to(location).clamp_min(SHORTEST).log()
     z_N = ((log_time_N - location) / scale).clamp_max(HIGHEST)
     log_hazard_N = z_N - scale.log() - log_time_N
